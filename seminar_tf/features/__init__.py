@@ -1,0 +1,1 @@
+"""Names and specs that ingestion, Transform, training and serving share."""

@@ -1,0 +1,40 @@
+"""Packaging of seminar_tf. Exact versions live in locks/; the ranges here say what the code needs."""
+
+from setuptools import find_packages, setup
+
+from seminar_tf import __version__
+
+setup(
+    name="seminar-tf",
+    version=__version__,
+    description="Search-enhanced multi-modal lifelong recommender (SEMINAR) on TensorFlow, TFX and TF Serving",
+    packages=find_packages(include=["seminar_tf*", "components*", "pipelines*", "serving*"]),
+    package_data={"pipelines": ["configs/*.yaml"]},
+    python_requires=">=3.10,<3.14",
+    install_requires=[
+        "tensorflow-cpu>=2.16.2",
+        "tf-keras>=2.16.0",
+        "tensorflow-recommenders>=0.7.7",
+        "tensorflow-transform>=1.16.0",
+        "tensorflow-model-analysis>=0.47.1",
+        "tfx>=1.16.0",
+        "apache-beam[gcp,dill]>=2.72",
+        "faiss-cpu>=1.8",
+        "numpy>=1.26",
+        "pyarrow>=10",
+        "pillow>=10",
+        "pyyaml>=6",
+        "click>=8",
+        "rich>=13",
+        "tensorboard>=2.16",
+        # tensorboard 2.16 imports pkg_resources, which setuptools 81 dropped.
+        "setuptools<81",
+    ],
+    extras_require={
+        "serving": ["tensorflow-serving-api>=2.16.1", "grpcio>=1.60", "grpcio-health-checking>=1.48"],
+        "kfp": ["kfp-pipeline-spec>=0.2.2"],
+        "bench": ["matplotlib>=3.8"],
+        "dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "types-protobuf"],
+    },
+    entry_points={"console_scripts": ["seminar-tf=seminar_tf.cli.main:main"]},
+)
