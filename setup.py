@@ -1,8 +1,13 @@
 """Packaging of seminar_tf. Exact versions live in locks/; the ranges here say what the code needs."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
-from seminar_tf import __version__
+# Read, not imported: an isolated build has neither the package nor TensorFlow on its path.
+_INIT = (Path(__file__).parent / "seminar_tf" / "__init__.py").read_text(encoding="utf-8")
+__version__ = re.search(r'__version__ = "([^"]+)"', _INIT).group(1)
 
 setup(
     name="seminar-tf",

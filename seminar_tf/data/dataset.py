@@ -113,7 +113,8 @@ def check_schema(table: schema.Table, file: Path) -> dict[str, pa.DataType]:
     for column, kind in table.required.items():
         if column not in found.names:
             raise DatasetError(
-                f"{file}: column {column!r} ({kind}) is missing from table {table.name}; it has {', '.join(found.names)}."
+                f"{file}: column {column!r} ({kind}) is missing from table {table.name}; "
+                f"it has {', '.join(found.names)}."
             )
     known = {}
     for field in found:
