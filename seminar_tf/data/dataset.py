@@ -143,6 +143,8 @@ def _castable(found: pa.DataType, wanted: pa.DataType) -> bool:
         return pa.types.is_large_binary(found)
     if pa.types.is_integer(wanted):
         return pa.types.is_integer(found)
+    if pa.types.is_boolean(wanted):
+        return pa.types.is_boolean(found)
     return pa.types.is_floating(found) or pa.types.is_integer(found) or pa.types.is_boolean(found)
 
 

@@ -47,7 +47,8 @@ EVENTS = Table(
         "item_id": pa.string(),
         "action": pa.string(),
     },
-    optional={"request_id": pa.string()},
+    # is_target: false marks an event that is history only; null or a missing column means true.
+    optional={"request_id": pa.string(), "is_target": pa.bool_()},
     nullable=("query",),
     prefixes=((LABEL_PREFIX, pa.float32()),),
 )
