@@ -10,6 +10,7 @@ from __future__ import annotations
 USER_ID = "user_id"
 USER_ATTRIBUTES = "user_attributes"
 SPAN = "span"
+SPLIT = "split"  # train, eval or test: the split that the segment belongs to
 SEGMENT_START = "segment_start"  # position in the user's whole sequence of the segment's first pair
 HISTORY_ITEM_ID = "history_item_id"
 HISTORY_QUERY = "history_query"
