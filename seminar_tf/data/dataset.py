@@ -10,12 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seminar_tf.data import schema
+from seminar_tf.data.errors import DatasetError
+
+__all__ = ["DatasetError", "DatasetSpec", "check_schema", "describe", "find_spans", "table_files"]
 
 _SPAN = re.compile(r"span-(\d+)$")
-
-
-class DatasetError(ValueError):
-    """A dataset that cannot be read; the message names the file and column, and what was expected."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,21 @@
+# The two commands: `make demo` and `make test`. Both set up .venv first (scripts/bootstrap.sh), once.
+BIN := .venv/bin
+DEMO_CONFIG ?= pipelines/configs/demo.yaml
+PYTEST_ARGS ?=
+
+.PHONY: demo test setup lint clean
+
+demo: setup
+	@$(BIN)/seminar-tf demo --config $(DEMO_CONFIG)
+
+test: setup
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+setup:
+	@scripts/bootstrap.sh
+
+clean:
+	rm -rf .venv .tools runs build *.egg-info
