@@ -7,6 +7,7 @@ import difflib
 import json
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,11 +31,17 @@ def positive(key: str, value: float) -> None:
     check(value > 0, key, value, "a number above 0")
 
 
-def from_yaml(cls: type[T], path: str | Path) -> T:
+def from_yaml(cls: type[T], path: str | Path, overrides: Iterable[str] = ()) -> T:
     """Reads `cls` from a YAML file.
 
+    Args:
+      cls: a dataclass type.
+      path: the file.
+      overrides: `dotted.key=value` assignments, the values in YAML, that take precedence over the file.
+
     Raises:
-      ConfigError: the file is missing, is not YAML, or holds an unknown key or a value of the wrong type.
+      ConfigError: the file is missing, is not YAML, or holds an unknown key or a value of the wrong type; an
+        override is not an assignment.
     """
     path = Path(path)
     try:
@@ -44,9 +51,27 @@ def from_yaml(cls: type[T], path: str | Path) -> T:
     except yaml.YAMLError as error:
         raise ConfigError(f"config file {path} is not valid YAML: {error}") from error
     try:
-        return from_dict(cls, {} if tree is None else tree)
+        return from_dict(cls, _override({} if tree is None else tree, overrides))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def _override(tree: Any, overrides: Iterable[str]) -> Any:
+    for text in overrides:
+        dotted, equals, value = text.partition("=")
+        if not equals or not dotted.strip():
+            raise ConfigError(f"override {text!r}: expected dotted.key=value, such as seminar.epochs=3.")
+        *parents, leaf = dotted.strip().split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {}) if isinstance(node, dict) else None
+        if not isinstance(node, dict):
+            raise ConfigError(f"override {text!r}: {'.'.join(parents)} is not a mapping.")
+        try:
+            node[leaf] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"override {text!r}: the value is not YAML: {error}") from error
+    return tree
 
 
 def from_json(cls: type[T], text: str) -> T:

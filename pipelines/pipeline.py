@@ -1,0 +1,181 @@
+"""The pipeline: from the canonical tables to a pushed, versioned SavedModel.
+
+BehaviorExampleGen -> StatisticsGen, ImportSchemaGen, ExampleValidator -> Transform -> Trainer (PSU) -> Trainer
+(SEMINAR, restoring the PSU's tables) -> Evaluator (against the last blessed model) -> Pusher.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import tensorflow_data_validation as tfdv
+from tfx import v1 as tfx
+from tfx.proto import transform_pb2
+
+from components.behavior_example_gen.component import BehaviorExampleGen
+from components.evaluator.eval_config import eval_config
+from components.pusher.component import Pusher
+from pipelines import schema
+from pipelines.fingerprint import code_fingerprint
+from seminar_tf.config import EvaluationConfig, PipelineConfig
+from seminar_tf.config_io import to_json
+from seminar_tf.data.dataset import DatasetSpec, describe
+from seminar_tf.features import names
+
+PSU_ID = "PSU"
+SEMINAR_ID = "SEMINAR"
+
+# What each stage's result depends on. An edit elsewhere leaves its cached outputs good.
+_TRANSFORM_CODE = ("pipelines/transform.py", "seminar_tf/features")
+_TRAINER_CODE = (
+    "pipelines/trainers",
+    "seminar_tf/encoders",
+    "seminar_tf/features",
+    "seminar_tf/layers",
+    "seminar_tf/losses",
+    "seminar_tf/models",
+    "seminar_tf/training",
+)
+_EXPORT_CODE = ("seminar_tf/export", "seminar_tf/evaluation", "components/evaluator", "components/pusher")
+
+
+def artifacts_dir(config: PipelineConfig) -> Path:
+    """Folder of the components' outputs, one sub-folder a component."""
+    return Path(config.root).resolve() / "artifacts"
+
+
+def metadata_path(config: PipelineConfig) -> Path:
+    """ML Metadata's SQLite file."""
+    return Path(config.root).resolve() / "metadata.sqlite"
+
+
+def push_dir(config: PipelineConfig) -> Path:
+    """Folder of numbered versions that a model server watches."""
+    if config.serving.push_dir:
+        return Path(config.serving.push_dir).resolve()
+    return Path(config.root).resolve() / "serving" / config.serving.model_name
+
+
+def create_pipeline(config: PipelineConfig, enable_cache: bool = True) -> tfx.dsl.Pipeline:
+    """Builds the pipeline.
+
+    Args:
+      config: the whole configuration; `config.data.path` must hold a canonical dataset.
+      enable_cache: take outputs of earlier executions with equal inputs, parameters and code.
+
+    Returns:
+      A pipeline for any TFX runner.
+
+    Raises:
+      DatasetError: the dataset is missing or malformed.
+    """
+    spec = describe(config.data.path)
+    metadata_path(config).parent.mkdir(parents=True, exist_ok=True)
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(artifacts_dir(config)),
+        components=_components(config, spec),
+        enable_cache=enable_cache,
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            str(metadata_path(config))
+        ),
+        beam_pipeline_args=list(config.beam_args),
+    )
+
+
+def _components(config: PipelineConfig, spec: DatasetSpec) -> list[tfx.dsl.components.BaseNode]:
+    root = Path(config.root).resolve()
+    example_gen = BehaviorExampleGen(
+        input_base=str(Path(config.data.path).resolve()), data=config.data, features=config.features, dataset=spec
+    )
+    statistics_gen = tfx.components.StatisticsGen(
+        examples=example_gen.outputs["examples"],
+        # Encoded pixels are long strings of which no statistic says anything.
+        stats_options=tfdv.StatsOptions(semantic_domain_stats_sample_rate=None),
+    )
+    schema_gen = tfx.components.ImportSchemaGen(schema_file=str(schema.write_schema(spec, root / "schema")))
+    validator = tfx.components.ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+    )
+    transform = tfx.components.Transform(
+        examples=example_gen.outputs["examples"],
+        schema=schema_gen.outputs["schema"],
+        preprocessing_fn="pipelines.transform.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(analyze=["train", "catalog", "queries"], transform=list(names.SPLITS)),
+        custom_config={
+            "features": to_json(config.features),
+            "dataset": to_json(spec),
+            "code": code_fingerprint(*_TRANSFORM_CODE),
+        },
+        # StatisticsGen has looked at the same rows already.
+        disable_statistics=True,
+    )
+    psu = _trainer(config, spec, transform, "psu").with_id(PSU_ID)
+    seminar = _trainer(config, spec, transform, "seminar", base_model=psu.outputs["model"]).with_id(SEMINAR_ID)
+    blessed = tfx.dsl.Resolver(
+        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    ).with_id("LatestBlessedModel")
+    evaluator = tfx.components.Evaluator(
+        examples=transform.outputs["transformed_examples"],
+        model=seminar.outputs["model"],
+        baseline_model=blessed.outputs["model"],
+        eval_config=eval_config(config, spec),
+        example_splits=list(names.SEGMENT_SPLITS),
+        module_path="components.evaluator.module",
+    )
+    pusher = Pusher(
+        model=seminar.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(push_dir(config)))
+        ),
+    )
+    return [
+        example_gen, statistics_gen, schema_gen, validator, transform, psu, seminar, blessed, evaluator, pusher,
+    ]  # fmt: skip
+
+
+def _trainer(
+    config: PipelineConfig,
+    spec: DatasetSpec,
+    transform: tfx.components.Transform,
+    stage: str,
+    base_model: tfx.dsl.Channel | None = None,
+) -> tfx.components.Trainer:
+    """A Trainer of one stage, `psu` or `seminar`.
+
+    It is given only the parts of the configuration that its result depends on, lest a new evaluation threshold
+    or serving folder retrain the model.
+    """
+    relevant = PipelineConfig(root="", seed=config.seed, features=config.features, model=config.model, psu=config.psu)
+    code = _TRAINER_CODE
+    if stage == "seminar":
+        code += _EXPORT_CODE
+        thresholds = EvaluationConfig()
+        relevant = dataclasses.replace(
+            relevant,
+            seminar=config.seminar,
+            serving=dataclasses.replace(config.serving, push_dir=""),
+            evaluation=dataclasses.replace(
+                config.evaluation,
+                min_ndcg_at_10=thresholds.min_ndcg_at_10,
+                max_ndcg_drop=thresholds.max_ndcg_drop,
+            ),
+        )
+    return tfx.components.Trainer(
+        run_fn=f"pipelines.trainers.{stage}.run_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        base_model=base_model,
+        train_args=tfx.proto.TrainArgs(splits=["train"]),
+        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        custom_config={
+            "config": to_json(relevant),
+            "dataset": to_json(spec),
+            "state_dir": str(Path(config.root).resolve() / "state"),
+            "code": code_fingerprint(*code),
+        },
+    )
