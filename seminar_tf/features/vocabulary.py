@@ -37,8 +37,13 @@ def read_vocabulary(transform_dir: str | Path, name: str) -> list[str]:
     path = vocabulary_path(transform_dir, name)
     if not path.exists():
         raise FileNotFoundError(f"vocabulary {name!r} is not at {path}: is this a TransformGraph artifact's folder?")
+    return read_entries(path)
+
+
+def read_entries(path: str | Path) -> list[str]:
+    """Lines of a vocabulary file, in id order."""
     # Not splitlines(): a query may hold U+2028 and the like, which are not line ends here.
-    text = path.read_bytes().decode("utf-8")
+    text = Path(path).read_bytes().decode("utf-8")
     return text.removesuffix("\n").split("\n") if text else []
 
 
