@@ -1,0 +1,135 @@
+"""Must-show 4: SIGKILL in the middle of each component, run again: the metrics of an unbroken run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import TINY, report, start
+from tests.e2e.conftest import FinishedRun
+
+COMPONENTS = (
+    "BehaviorExampleGen",
+    "StatisticsGen",
+    "ImportSchemaGen",
+    "ExampleValidator",
+    "Transform",
+    "PSU",
+    "SEMINAR",
+    "LatestBlessedModel",
+    "Evaluator",
+    "Pusher",
+)
+# ML Metadata's numbers (metadata_store.proto): Execution.State.COMPLETE and CACHED, Artifact.State.LIVE.
+COMPLETE, CACHED, LIVE = 3, 5, 2
+
+
+def executions(root: Path) -> list[tuple[str, int]]:
+    """(component, state) of every execution so far; empty until ML Metadata's file has its tables."""
+    database = root / "metadata.sqlite"
+    if not database.exists():
+        return []
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5) as connection:
+        try:
+            return connection.execute(
+                "SELECT t.name, e.last_known_state FROM Execution e JOIN Type t ON t.id = e.type_id"
+            ).fetchall()
+        except sqlite3.OperationalError:
+            return []
+
+
+def begun(root: Path, component: str) -> Callable[[], bool]:
+    """A test for: the component's executor has a folder that was not there when this function was called."""
+    folder = root / "artifacts" / component / ".system" / "executor_execution"
+
+    def now() -> set[str]:
+        return {child.name for child in folder.iterdir()} if folder.exists() else set()
+
+    before = now()
+    return lambda: bool(now() - before)
+
+
+def in_the_middle(root: Path, component: str) -> Callable[[], bool]:
+    """A test for: the component is at work, a Trainer far enough to have saved its state."""
+    if component in ("PSU", "SEMINAR"):
+        state = root / "state"
+        known = set(state.rglob("*.index"))
+        started = begun(root, component)
+        return lambda: started() and bool(set(state.rglob("*.index")) - known)
+    return begun(root, component)
+
+
+def kill_at(root: Path, dataset: Path, component: str, delay: float) -> bool:
+    """Starts the pipeline and kills it while `component` is at work.
+
+    Returns:
+      Whether the kill came before the pipeline's own end.
+    """
+    reached = in_the_middle(root, component)
+    process = start("run", "--config", str(TINY), "--data", str(dataset), "--root", str(root))
+    deadline = time.monotonic() + 300
+    try:
+        while not reached():
+            assert process.poll() is None, f"the run ended before {component} began:\n{process.stdout.read()}"
+            assert time.monotonic() < deadline, f"{component} did not begin within 300 s"
+            time.sleep(0.005)
+        time.sleep(delay)
+        alive = process.poll() is None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    return alive
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(1200)
+def test_killed_in_every_component_then_finished_gives_the_unbroken_metrics(
+    finished: FinishedRun, tmp_path: Path
+) -> None:
+    root = tmp_path / "killed"
+    # The Resolver has no executor: it is done within the driver, between its neighbours' kills.
+    for component in COMPONENTS:
+        if component == "LatestBlessedModel":
+            continue
+        delay = 0.5 if component in ("BehaviorExampleGen", "Transform", "Evaluator", "StatisticsGen") else 0.0
+        assert kill_at(root, finished.dataset, component, delay), f"{component} was over before the kill"
+        states = dict(executions(root))
+        assert states, "ML Metadata recorded nothing"
+
+    process = start("run", "--config", str(TINY), "--data", str(finished.dataset), "--root", str(root))
+    printed, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, printed
+
+    expected, actual = finished.report, report(root)
+    assert actual["metrics"] == expected["metrics"]
+    assert actual["slices"] == expected["slices"]
+    assert_nothing_half_written_was_read(root)
+
+
+def assert_nothing_half_written_was_read(root: Path) -> None:
+    """Every artifact that any execution took as input came from an execution that ended well."""
+    with sqlite3.connect(f"file:{root / 'metadata.sqlite'}?mode=ro", uri=True) as connection:
+        # Event.type: 3 is INPUT, 4 is OUTPUT.
+        rows = connection.execute(
+            """SELECT a.uri, a.state, producer.last_known_state
+               FROM Event consumed JOIN Artifact a ON a.id = consumed.artifact_id
+               JOIN Event produced ON produced.artifact_id = a.id AND produced.type = 4
+               JOIN Execution producer ON producer.id = produced.execution_id
+               WHERE consumed.type = 3"""
+        ).fetchall()
+    assert rows
+    broken = [row for row in rows if row[1] != LIVE or row[2] not in (COMPLETE, CACHED)]
+    assert not broken
+    versions = list((root / "serving" / "ranker").iterdir())
+    assert versions
+    for version in versions:
+        if version.name.isdigit():
+            assert (version / "saved_model.pb").exists()
+            assert (version / "variables" / "variables.index").exists()
