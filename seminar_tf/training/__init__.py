@@ -1,0 +1,1 @@
+"""From transformed examples to trained weights: request windows, negatives, checkpoints, early stopping."""
