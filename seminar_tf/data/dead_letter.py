@@ -18,7 +18,8 @@ from seminar_tf.data.rejection import REJECTED_SCHEMA
 
 logger = logging.getLogger(__name__)
 
-COUNTS_FILE = "counts.json"
+# The underscore keeps it out of the way of readers that take the folder for one Parquet dataset.
+COUNTS_FILE = "_counts.json"
 
 
 class DeadLetterWriter:
@@ -89,13 +90,16 @@ def read_counts(folder: str | Path) -> Counter[tuple[str, str]]:
     return counts
 
 
-def report(counts: Counter[tuple[str, str]], accepted: dict[str, int], folder: str | Path) -> dict[str, Any]:
-    """Writes `folder/counts.json` and logs a line for each reason.
+def report(
+    counts: Counter[tuple[str, str]], accepted: dict[str, int], folder: str | Path, shown: str | Path = ""
+) -> dict[str, Any]:
+    """Writes `folder/_counts.json` and logs a line for each reason.
 
     Args:
       counts: dead letters by (table, reason), of all parts in `folder`.
       accepted: accepted rows by table.
       folder: where the parts are; made if missing.
+      shown: how the log calls the folder, where it is about to be renamed.
 
     Returns:
       What was written: {"accepted": {table: rows}, "rejected": {table: {reason: rows}}}.
@@ -104,7 +108,7 @@ def report(counts: Counter[tuple[str, str]], accepted: dict[str, int], folder: s
     rejected: dict[str, dict[str, int]] = {}
     for (table, reason), rows in sorted(counts.items()):
         rejected.setdefault(table, {})[reason] = rows
-        logger.warning("%s: %d rows rejected as %s, kept in %s", table, rows, reason, folder)
+        logger.warning("%s: %d rows rejected as %s, kept in %s", table, rows, reason, shown or folder)
     for table, rows in sorted(accepted.items()):
         logger.info("%s: %d rows accepted", table, rows)
     summary = {"accepted": dict(sorted(accepted.items())), "rejected": rejected}

@@ -116,7 +116,7 @@ def prepare(
         rows = {table: count for (_, table), count in writer.rows.items()}
         with DeadLetterWriter(writer.staging / "rejected") as dead:
             dead.write(pa.concat_tables(rejected).cast(REJECTED_SCHEMA))
-        counted = report(dead.counts, rows, writer.staging / "rejected")
+        counted = report(dead.counts, rows, writer.staging / "rejected", shown=writer.path / "rejected")
         summary = {
             "source": f"MovieLens {layout.name}",
             "rows": rows,
