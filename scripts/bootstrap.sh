@@ -155,6 +155,8 @@ uv_pin=$(grep -E '^uv==' "$LOCK")
 step "creating .venv" bash -c '"$1" -m venv "$2" && "$2/bin/pip" install --quiet --disable-pip-version-check "$3"' \
   - "$PYTHON" "$VENV" "$uv_pin"
 export VIRTUAL_ENV=$VENV UV_PYTHON_DOWNLOADS=never
+# Behind a company's proxy only the system's certificates are right; uv takes its own bundle unless told.
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1; fi
 step "installing $(grep -c == "$LOCK") packages from $LOCK (about 2.9 GB)" \
   "$VENV/bin/uv" pip sync --compile-bytecode "$LOCK"
 step "installing seminar_tf" "$VENV/bin/uv" pip install --no-deps --no-build-isolation --editable "$ROOT"
