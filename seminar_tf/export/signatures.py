@@ -1,0 +1,243 @@
+"""The exported ranker: a SavedModel whose signatures take raw strings or ids and give probabilities.
+
+Only stock TensorFlow ops are in the graph, so TF Serving runs it as it is. docs/serving.md lists the signatures.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from seminar_tf.config import PipelineConfig
+from seminar_tf.export import warmup
+from seminar_tf.export.inputs import INDEXED, INDEXED_SIGNATURE, RAW, RAW_SIGNATURE, SCORE_PREFIX, Input
+from seminar_tf.export.metadata import ModelMetadata
+from seminar_tf.features import names
+from seminar_tf.features.lookup import Lookups
+from seminar_tf.features.vocabulary import FeatureSizes, feature_sizes, read_vocabulary
+
+import tensorflow as tf  # isort: skip
+
+_LOG = logging.getLogger(__name__)
+
+Scores = dict[str, tf.Tensor]
+
+
+class Ranker(Protocol):
+    """What is exported: scores candidates of a batch (the batches of seminar_tf.training, see docs/model.md)."""
+
+    @property
+    def variables(self) -> list[tf.Variable]: ...
+
+    def __call__(self, batch: dict[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]: ...
+
+
+def score_name(task: str) -> str:
+    """Output name of a task's probabilities."""
+    return SCORE_PREFIX + task
+
+
+def export_ranker(
+    model: Ranker,
+    transform_dir: str | Path,
+    config: PipelineConfig,
+    tasks: tuple[str, ...],
+    out_dir: str | Path,
+    item_count: np.ndarray,
+) -> None:
+    """Writes a model as a SavedModel with its signatures, warm-up requests and metadata.
+
+    Args:
+      model: a built ranker; its call gives task -> logits (B, N).
+      transform_dir: the TransformGraph artifact's folder, whose vocabularies the model was trained with.
+      config: sizes, OOV buckets, serving settings.
+      tasks: label tasks, in the order of the model's heads.
+      out_dir: folder to write, replaced when it exists; it appears whole or not at all.
+      item_count: (V,) int64, times each item is a pair of the train segments (`ItemFeatures.count`).
+    """
+    sizes = feature_sizes(transform_dir, config.features)
+    module = RankerModule(model, Lookups(transform_dir, config.features), sizes, config, tasks)
+    signatures = module.signatures()
+    target = Path(out_dir)
+    staged = target.with_name(f".{target.name}.part-{os.getpid()}")
+    shutil.rmtree(staged, ignore_errors=True)
+    tf.saved_model.save(module, str(staged), signatures=signatures)
+    known_items = len(read_vocabulary(transform_dir, names.ITEM_VOCABULARY))
+    ModelMetadata(
+        history_length=config.model.history_length,
+        known_items=known_items,
+        sizes=sizes,
+        tasks=tasks,
+        evaluation=config.evaluation,
+        seed=config.seed,
+        item_count=item_count,
+    ).save(staged)
+    warmup.write(staged, config, sizes, read_vocabulary(transform_dir, names.ITEM_VOCABULARY))
+    if target.exists():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(staged, target)
+    _LOG.info("exported %s with signatures %s", target, ", ".join(sorted(signatures)))
+
+
+class RankerModule(tf.Module):
+    """A ranker with its vocabularies, and the functions that become signatures.
+
+    Attributes:
+      lookups: the vocabularies, saved as assets.
+      weights: the model's variables. They are tracked instead of the model: Keras would write traces of its own
+        beside the signatures, which nobody calls.
+      sizes: rows of the id spaces.
+      length: L, newest pairs of a history that the model sees.
+      tasks: label tasks.
+    """
+
+    def __init__(
+        self, model: Ranker, lookups: Lookups, sizes: FeatureSizes, config: PipelineConfig, tasks: tuple[str, ...]
+    ) -> None:
+        super().__init__(name="ranker")
+        self.lookups = lookups
+        self.weights = list(model.variables)
+        self.sizes = sizes
+        self.length = config.model.serving_history_length
+        self.tasks = tasks
+        self._call: Callable[..., dict[str, tf.Tensor]] = lambda batch: model(batch, training=False)
+
+    def signatures(self) -> dict[str, Any]:
+        """Signature name -> concrete function. `export.inputs` lists their inputs."""
+        return {
+            RAW_SIGNATURE: _concrete(self._rank_raw, RAW),
+            INDEXED_SIGNATURE: _concrete(self._rank_indexed, INDEXED),
+        }
+
+    def _rank_raw(self, inputs: dict[str, tf.Tensor]) -> Scores:
+        """Strings to ids with the vocabularies of training, then as `rank_indexed`."""
+        # Cut first: a history of 10,000 pairs costs look-ups of the newest L only.
+        history = cut_history(inputs, self.length, tf.not_equal(inputs[names.HISTORY_ITEM_ID], ""))
+        return self._score(
+            {
+                **history,
+                names.HISTORY_ITEM_ID: self.lookups.items(history[names.HISTORY_ITEM_ID]),
+                names.HISTORY_QUERY: self.lookups.queries(history[names.HISTORY_QUERY]),
+                names.CANDIDATE_ITEM_ID: self.lookups.items(inputs[names.CANDIDATE_ITEM_ID]),
+                names.QUERY: self.lookups.queries(inputs[names.QUERY]),
+                names.USER_ATTRIBUTES: self.lookups.attributes(inputs[names.USER_ATTRIBUTES]),
+                names.REQUEST_TIMESTAMP: inputs[names.REQUEST_TIMESTAMP],
+            }
+        )
+
+    def _rank_indexed(self, inputs: dict[str, tf.Tensor]) -> Scores:
+        history = cut_history(inputs, self.length, inputs[names.HISTORY_ITEM_ID] > 0)
+        return self._score({**inputs, **history})
+
+    def _score(self, batch: dict[str, tf.Tensor]) -> Scores:
+        """Probabilities (B, N) of a batch of ids; padding candidates get 0."""
+        batch = clean(batch, self.sizes)
+        columns = tf.shape(batch[names.CANDIDATE_ITEM_ID])[1]
+        # The model never sees an axis without elements: a reshape with -1 has no answer there.
+        for name in (names.CANDIDATE_ITEM_ID, names.USER_ATTRIBUTES):
+            batch[name] = _at_least_one_column(batch[name])
+        logits = self._call(batch)
+        real = batch[names.CANDIDATE_ITEM_ID] > 0
+        scores = {}
+        for task in self.tasks:
+            probability = tf.sigmoid(tf.cast(logits[task], tf.float32))
+            scores[score_name(task)] = tf.where(real, probability, 0.0)[:, :columns]
+        return scores
+
+
+def _concrete(function: Callable[[dict[str, tf.Tensor]], Scores], inputs: dict[str, Input]) -> Any:
+    """A concrete function whose arguments are named as the inputs."""
+    specs = {
+        name: tf.TensorSpec([None] * len(given.shape), tf.as_dtype(given.dtype), name=name)
+        for name, given in inputs.items()
+    }
+    return tf.function(lambda **arguments: function(_checked(arguments))).get_concrete_function(**specs)
+
+
+def _checked(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Checks what a SignatureDef cannot say: shapes of the inputs that belong together."""
+    items = inputs[names.HISTORY_ITEM_ID]
+    rows = tf.shape(items)[0]
+    checks = []
+    for name in (names.HISTORY_QUERY, names.HISTORY_TIMESTAMP):
+        same = tf.reduce_all(tf.equal(tf.shape(inputs[name]), tf.shape(items)))
+        checks.append(
+            tf.debugging.Assert(
+                same,
+                [f"{name} must have the shape of {names.HISTORY_ITEM_ID}:", tf.shape(inputs[name]), tf.shape(items)],
+            )
+        )
+    for name, tensor in inputs.items():
+        same = tf.equal(tf.shape(tensor)[0], rows)
+        message = f"{name} must have as many rows as {names.HISTORY_ITEM_ID}:"
+        checks.append(tf.debugging.Assert(same, [message, tf.shape(tensor)[0], rows]))
+    with tf.control_dependencies(checks):
+        return {name: tf.identity(tensor) for name, tensor in inputs.items()}
+
+
+def cut_history(inputs: dict[str, tf.Tensor], length: int, real: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The newest pairs of each row, moved to the left.
+
+    Args:
+      inputs: holds the three history features, (B, L) each, oldest first, right-padded.
+      length: pairs to keep.
+      real: (B, L) bool, False at padding.
+
+    Returns:
+      The history features, (B, max(1, min(L, length))), padded on the right with zeros and "".
+    """
+    width = tf.shape(real)[1]
+    # The end of a row is behind its last real pair; the maximum over an empty row would be the lowest int32.
+    ends = tf.where(real, tf.range(1, width + 1)[tf.newaxis, :], 0)
+    end = tf.maximum(tf.reduce_max(ends, axis=1), 0)[:, tf.newaxis]
+    kept = tf.maximum(tf.minimum(width, length), 1)
+    position = tf.maximum(end - kept, 0) + tf.range(kept)[tf.newaxis, :]
+    inside = position < end
+    # One more column, of padding, so that an empty history has something to gather from.
+    source = tf.where(inside, position, width)
+    cut = {}
+    for name in (names.HISTORY_ITEM_ID, names.HISTORY_QUERY, names.HISTORY_TIMESTAMP):
+        padding = tf.constant("") if inputs[name].dtype == tf.string else tf.zeros([], inputs[name].dtype)
+        cut[name] = tf.gather(_add_column(inputs[name], padding), source, batch_dims=1)
+    return cut
+
+
+def clean(batch: dict[str, tf.Tensor], sizes: FeatureSizes) -> dict[str, tf.Tensor]:
+    """Ids that cannot be out of range: an out-of-range gather is an error on CPU and silently zero on GPU.
+
+    Ids above the table (a client with a newer vocabulary) become the last OOV bucket, negative ones padding. The query
+    of a real pair is at least the empty query, and padding carries no query and no time.
+    """
+    items = _in_range(batch[names.HISTORY_ITEM_ID], 0, sizes.items)
+    real = items > 0
+    history_query = _in_range(batch[names.HISTORY_QUERY], names.EMPTY_QUERY_ID, sizes.queries)
+    timestamp = batch[names.HISTORY_TIMESTAMP]
+    return {
+        names.HISTORY_ITEM_ID: items,
+        names.HISTORY_QUERY: tf.where(real, history_query, 0),
+        names.HISTORY_TIMESTAMP: tf.where(real, tf.maximum(timestamp, 0), tf.zeros_like(timestamp)),
+        names.CANDIDATE_ITEM_ID: _in_range(batch[names.CANDIDATE_ITEM_ID], 0, sizes.items),
+        names.QUERY: _in_range(batch[names.QUERY], names.EMPTY_QUERY_ID, sizes.queries),
+        names.REQUEST_TIMESTAMP: tf.maximum(batch[names.REQUEST_TIMESTAMP], 0),
+        names.USER_ATTRIBUTES: _in_range(batch[names.USER_ATTRIBUTES], 0, sizes.attributes),
+    }
+
+
+def _in_range(ids: tf.Tensor, lowest: int, rows: int) -> tf.Tensor:
+    return tf.cast(tf.clip_by_value(ids, lowest, rows - 1), tf.int32)
+
+
+def _add_column(values: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    return tf.concat([values, tf.fill([tf.shape(values)[0], 1], value)], axis=1)
+
+
+def _at_least_one_column(ids: tf.Tensor) -> tf.Tensor:
+    """(B, N) ids -> (B, max(N, 1)), with padding."""
+    return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])

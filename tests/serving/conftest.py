@@ -1,0 +1,37 @@
+"""One exported model and one server for the whole folder: loading TensorFlow and a model takes seconds."""
+
+from __future__ import annotations
+
+import pytest
+
+from seminar_tf.export import versions
+from serving.client import Client
+from serving.options import ModelSource, ServerOptions
+from serving.server import Server
+from tests.serving import fake_ranker as fake
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Folders `one` and `two`: SavedModels with different weights; and the model of `one`."""
+    root = tmp_path_factory.mktemp("served")
+    transform = fake.write_vocabularies(root / "transform")
+    model = fake.export(root / "one", transform, seed=1)
+    fake.export(root / "two", transform, seed=2)
+    return root, model
+
+
+@pytest.fixture(scope="session")
+def server(exported, tmp_path_factory):
+    root, _ = exported
+    base = tmp_path_factory.mktemp("versions") / "ranker"
+    versions.publish(root / "one", base, 5)
+    source = ModelSource("ranker", str(base), version_labels={"stable": 5, "canary": 6})
+    with Server((source,), ServerOptions(port=0, max_columns={"candidate_item_id": 50})) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server):
+    with Client(server.address, "ranker") as connected:
+        yield connected
