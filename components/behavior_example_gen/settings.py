@@ -1,0 +1,78 @@
+"""What BehaviorExampleGen is told, as it travels from the pipeline to the executor: JSON in the custom config."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf import json_format, wrappers_pb2
+from tfx.proto import example_gen_pb2
+
+from seminar_tf.config import DataConfig
+from seminar_tf.config_io import from_json, to_json
+from seminar_tf.data import schema
+from seminar_tf.data.dataset import DatasetError, DatasetSpec, find_spans, table_files
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """Settings of one ingestion.
+
+    Attributes:
+      data: split rule, target limits and partitions.
+      dataset: what the dataset holds.
+      image_size: height and width in pixels that item images are resized to.
+      now_ms: events after this moment (ms since 1970, UTC) are rejected; 0 is the moment the executor starts.
+      older_files: fingerprint of the files of older spans, which TFX's own fingerprint of the newest span leaves out.
+      code: fingerprint of the code, so that an edit is not answered from the cache.
+    """
+
+    data: DataConfig
+    dataset: DatasetSpec
+    image_size: int = 32
+    now_ms: int = 0
+    older_files: str = ""
+    code: str = ""
+
+    @property
+    def use_requests(self) -> bool:
+        """Whether targets are logged impressions.
+
+        Raises:
+          DatasetError: the configuration asks for requests and the dataset has none.
+        """
+        if self.data.targets == "requests" and not self.dataset.has_requests:
+            raise DatasetError(
+                f"data.targets is requests, but no span of {self.data.path} has a requests table. "
+                "Add one, or set data.targets to events."
+            )
+        return self.dataset.has_requests and self.data.targets != "events"
+
+
+def pack(settings: IngestSettings) -> example_gen_pb2.CustomConfig:
+    """Settings as the proto that a FileBasedExampleGen takes."""
+    config = example_gen_pb2.CustomConfig()
+    config.custom_config.Pack(wrappers_pb2.StringValue(value=to_json(settings)))
+    return config
+
+
+def unpack(custom_config: str) -> IngestSettings:
+    """Settings from the execution property, the JSON form of what `pack` made."""
+    config = json_format.Parse(custom_config, example_gen_pb2.CustomConfig())
+    value = wrappers_pb2.StringValue()
+    config.custom_config.Unpack(value)
+    return from_json(IngestSettings, value.value)
+
+
+def files_fingerprint(path: str | Path, below_span: int) -> str:
+    """SHA-256 over (relative path, bytes, modification time in ns) of the tables of all spans below `below_span`."""
+    root = Path(path)
+    entries = []
+    for span in (s for s in find_spans(root) if s < below_span):
+        for table in schema.TABLES:
+            for file in table_files(root, span, table):
+                stat = file.stat()
+                entries.append((str(file.relative_to(root)), stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest() if entries else ""

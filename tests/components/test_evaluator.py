@@ -1,0 +1,238 @@
+"""The stock Evaluator with our module: metrics against an oracle, slices, thresholds, baselines, sampling."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seminar_tf.config import EvaluationConfig, PipelineConfig
+from seminar_tf.data.dataset import DatasetSpec
+from seminar_tf.evaluation import metrics
+from seminar_tf.evaluation.ranks import Ranks
+from tests.components.evaluation_fixtures import ITEMS, OOV, Toy, export, make_toy, write_examples
+
+import tensorflow_model_analysis as tfma  # isort: skip
+from apache_beam.pipeline import PipelineOptions  # noqa: F401  isort: skip
+from google.protobuf import json_format  # isort: skip
+from tfx.components.evaluator.executor import Executor  # isort: skip
+from tfx.types import standard_artifacts  # isort: skip
+
+from components.evaluator.eval_config import eval_config  # isort: skip
+from components.evaluator.ranking_metrics import RankingCombiner  # isort: skip
+from components.evaluator.results import read_metrics  # isort: skip
+from components.evaluator.sampling import SmallestHashes, user_hash  # isort: skip
+from components.evaluator.slices import bucket  # isort: skip
+
+ROWS = 1 + ITEMS + OOV
+
+
+def evaluate(
+    tmp_path: Path, evaluation: EvaluationConfig, model: Path, baseline: Path | None = None, labelled: bool = True
+) -> tuple[dict[str, Any], bool]:
+    """Runs the stock executor. Returns (what read_metrics gives, whether the model was blessed)."""
+    config = eval_config(PipelineConfig(evaluation=evaluation), DatasetSpec(spans=(1,), has_requests=labelled))
+    examples = standard_artifacts.Examples()
+    examples.uri, examples.split_names = str(tmp_path / "examples"), '["train", "eval", "test"]'
+    inputs: dict[str, list[Any]] = {"examples": [examples], "model": [standard_artifacts.Model()]}
+    inputs["model"][0].uri = str(model)
+    if baseline:
+        inputs["baseline_model"] = [standard_artifacts.Model()]
+        inputs["baseline_model"][0].uri = str(baseline)
+    outputs: dict[str, list[Any]] = {
+        "evaluation": [standard_artifacts.ModelEvaluation()],
+        "blessing": [standard_artifacts.ModelBlessing()],
+    }
+    for name, artifacts in outputs.items():
+        artifacts[0].uri = str(tmp_path / f"{name}-{model.name}")
+    context = Executor.Context(
+        beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(tmp_path / "tmp"), unique_id="1"
+    )
+    properties = {
+        "eval_config": json_format.MessageToJson(config),
+        "example_splits": json.dumps(["train", "eval", "test"]),
+        "module_path": "components.evaluator.module",
+    }
+    Executor(context).Do(inputs, outputs, properties)
+    blessing = Path(outputs["blessing"][0].uri)
+    assert (blessing / "BLESSED").exists() != (blessing / "NOT_BLESSED").exists()
+    return read_metrics(outputs["evaluation"][0].uri), (blessing / "BLESSED").exists()
+
+
+def oracle(toy: Toy, table: np.ndarray, users: list[bytes]) -> tuple[Ranks, np.ndarray, np.ndarray]:
+    """Ranks of the users' last items among the catalog, then labels and probabilities of their shown items."""
+    catalog = np.arange(1, ITEMS + 1)
+    true = np.array([toy.whole[user][-1] for user in users])
+    higher = np.array([np.sum(table[catalog] > table[t]) for t in true])
+    ties = np.array([np.sum(table[catalog] == table[t]) - 1 for t in true])
+    shown = np.concatenate([true, [toy.negatives[user] for user in users]])
+    labels = np.repeat([1.0, 0.0], len(users))
+    return Ranks(higher, ties), labels, 1 / (1 + np.exp(-table[shown]))
+
+
+def assert_close(found: dict[str, float], expected: dict[str, float]) -> None:
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-9), name
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, Path]:
+    path = tmp_path_factory.mktemp("evaluator")
+    toy = make_toy(seed=3)
+    write_examples(toy, path / "examples")
+    return toy, path
+
+
+def test_full_ranking_slices_labels_and_blessing(toy: tuple[Toy, Path]) -> None:
+    data, path = toy
+    table = np.random.default_rng(0).integers(-2, 3, ROWS).astype(np.float64)
+    users = list(data.whole)
+    ranks, labels, scores = oracle(data, table, users)
+    values = metrics.per_request(ranks, (1, 5, 10))
+    reach = float(values["ndcg_at_10"].mean())
+
+    evaluation = EvaluationConfig(cutoffs=(1, 5, 10), min_ndcg_at_10=reach - 1e-6)
+    model = export(path / "full", table, data.counts, evaluation)
+    found, blessed = evaluate(path, evaluation, model)
+    print(found, tfma.load_validation_result(str(path / "evaluation-full")))
+    assert_close(found["overall"], {name: float(v.mean()) for name, v in values.items()} | {"requests": len(users)})
+    assert found["overall"]["auc"] == pytest.approx(metrics.auc(labels, scores), abs=2e-3)
+    assert found["overall"]["log_loss"] == pytest.approx(metrics.log_loss(labels, scores), abs=1e-5)
+    assert found["overall"]["mean_label"] == pytest.approx(0.5)
+    assert found["baseline"] == {} and found["change"] == {}
+
+    low, high = found["intervals"]["ndcg_at_10"]
+    estimate = metrics.summarize(values, np.arange(len(users)))["ndcg_at_10"]
+    assert high - low == pytest.approx(estimate.high - estimate.low, rel=0.25)
+
+    for feature, of_user in {
+        "history_length": lambda u: bucket(len(data.whole[u]) - 1),
+        "item_popularity": lambda u: bucket(int(data.counts[data.whole[u][-1]])),
+        "item": lambda u: "warm" if data.counts[data.whole[u][-1]] else "cold",
+        "request_kind": lambda u: "browse" if data.queries[u][-1] == 1 else "search",
+    }.items():
+        groups = np.array([of_user(u) for u in users])
+        for group in set(groups):
+            expected = {name: float(v[groups == group].mean()) for name, v in values.items()}
+            expected["requests"] = float((groups == group).sum())
+            assert_close(found["slices"][f"{feature}:{group}"], expected)
+    # Evaluation is readable by TFMA's own loader as well.
+    result = tfma.load_eval_result(str(path / f"evaluation-{model.name}"))
+    assert result.get_metrics_for_slice((), output_name="rank")["mrr"]["doubleValue"] == found["overall"]["mrr"]
+
+
+def test_fault_7_constant_model_gets_the_random_expectation_and_no_blessing(toy: tuple[Toy, Path]) -> None:
+    data, path = toy
+    random = float(np.sum(1 / np.log2(np.arange(2, 12))) / ITEMS)
+    evaluation = EvaluationConfig(min_ndcg_at_10=random + 1e-6)
+    model = export(path / "constant", np.zeros(ROWS), data.counts, evaluation)
+    found, blessed = evaluate(path, evaluation, model, labelled=False)
+    assert found["overall"]["ndcg_at_10"] == pytest.approx(random)
+    assert found["overall"]["mrr"] == pytest.approx(np.mean(1 / np.arange(1, ITEMS + 1)))
+    assert "auc" not in found["overall"]
+    assert not blessed
+
+
+@pytest.mark.parametrize("allowed", [0.02, 0.5])
+def test_baseline_of_another_vocabulary_decides(toy: tuple[Toy, Path], allowed: float, tmp_path: Path) -> None:
+    data, path = toy
+    (tmp_path / "examples").symlink_to(path / "examples")
+    rng = np.random.default_rng(5)
+    popular = np.bincount([items[-1] for items in data.whole.values()], minlength=ROWS).astype(np.float64)
+    weak = rng.permutation(popular[1 : ITEMS + 1])
+    candidate_table = np.concatenate([[0.0], weak, [0.0] * OOV])
+    evaluation = EvaluationConfig(max_ndcg_drop=allowed)
+    model = export(tmp_path / "candidate", candidate_table, data.counts, evaluation)
+    # The baseline knew the same items in another order: read by ids alone it would rank other items.
+    order = rng.permutation(ITEMS)
+    terms = [f"item-{n + 1}" for n in order]
+    table = np.concatenate([[0.0], popular[1 + order], [0.0] * OOV])
+    baseline = export(tmp_path / "baseline", table, data.counts, evaluation, vocabulary=terms)
+
+    found, blessed = evaluate(tmp_path, evaluation, model, baseline)
+    expected = {
+        name: float(metrics.per_request(oracle(data, scores, list(data.whole))[0], (10,))["ndcg_at_10"].mean())
+        for name, scores in (("overall", candidate_table), ("baseline", popular))
+    }
+    for name, value in expected.items():
+        assert found[name]["ndcg_at_10"] == pytest.approx(value)
+    drop = expected["baseline"] - expected["overall"]
+    assert found["change"]["ndcg_at_10"] == pytest.approx(-drop)
+    assert 0.02 < drop < 0.5
+    assert blessed == (drop <= allowed)
+
+
+def test_sampled_candidates_of_some_users(toy: tuple[Toy, Path]) -> None:
+    from seminar_tf.evaluation.protocol import draw_negatives
+    from seminar_tf.evaluation.requests import Request
+
+    data, path = toy
+    table = np.random.default_rng(1).integers(-2, 3, ROWS).astype(np.float64)
+    evaluation = EvaluationConfig(candidates="sampled", negatives=6, max_requests=15)
+    model = export(path / "sampled", table, data.counts, evaluation, seed=4)
+    found, _ = evaluate(path, evaluation, model, labelled=False)
+    users = sorted(data.whole, key=lambda user: user_hash(user, "4/evaluation/test"))[:15]
+    higher, ties = [], []
+    for user in users:
+        items = data.whole[user]
+        empty = np.empty(0, np.int32)
+        request = Request(user, len(items) - 1, empty, empty, empty, empty, 1, 0, empty, empty)
+        drawn = draw_negatives(request, items[-1], np.arange(1, ITEMS + 1), 6, 4, "test", empty)
+        higher.append(np.sum(table[drawn] > table[items[-1]]))
+        ties.append(np.sum(table[drawn] == table[items[-1]]))
+    values = metrics.per_request(Ranks(np.array(higher), np.array(ties)), (5, 10, 50))
+    assert_close(found["overall"], {name: float(v.mean()) for name, v in values.items()} | {"requests": 15})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_combiner_equals_numpy_however_it_is_merged(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 2500
+    ranks = Ranks(rng.integers(0, 80, n), rng.integers(0, 5, n))
+    buckets = rng.integers(0, 50, n)
+    combiner = RankingCombiner((1, 10), "m", "rank")
+    parts = [combiner.create_accumulator() for _ in range(4)]
+    for row in range(n):
+        element = {
+            "predictions": {"m": {"rank": np.array([ranks.higher[row], ranks.ties[row]])}},
+            "features": {"user_bucket": buckets[row : row + 1]},
+        }
+        combiner.add_input(parts[row % 3], element)
+    combiner.add_input(parts[3], {"predictions": {"m": {"rank": np.array([])}}, "features": {}})
+    output = {key.name: value for key, value in combiner.extract_output(combiner.merge_accumulators(parts)).items()}
+    expected = metrics.summarize(metrics.per_request(ranks, (1, 10)), buckets)
+    for name, estimate in expected.items():
+        assert output[name] == pytest.approx(estimate.mean)
+        error = (estimate.high - estimate.mean) / metrics.Z_95
+        assert output[f"{name}_standard_error"] == pytest.approx(error, rel=0.05)
+    assert output["requests"] == n
+    assert math.isnan(combiner.extract_output(combiner.create_accumulator())[next(iter(parts and _keys()))])
+
+
+def _keys() -> list[Any]:
+    from components.evaluator.ranking_metrics import _keys as keys
+
+    return keys((1, 10), "m", "rank")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chosen_users_do_not_depend_on_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    draws = [(user_hash(f"{n}".encode(), "s"), f"{n}".encode(), int(rng.integers(1, 5))) for n in range(100)]
+    combine = SmallestHashes(20)
+    rng.shuffle(draws)  # type: ignore[arg-type]
+    parts = [combine.create_accumulator() for _ in range(3)]
+    for n, draw in enumerate(draws):
+        parts[n % 3] = combine.add_input(parts[n % 3], draw)
+    chosen = combine.extract_output(combine.merge_accumulators(parts))
+    total, expected = 0, set()
+    for _, user, count in sorted(draws):
+        if total >= 20:
+            break
+        expected.add(user)
+        total += count
+    assert chosen == expected
