@@ -137,6 +137,8 @@ class ModelConfig:
         check(self.dim % self.heads == 0, "model.heads", self.heads, f"a divisor of model.dim ({self.dim})")
         check(0.0 <= self.dropout < 1.0, "model.dropout", self.dropout, "at least 0 and below 1")
         check(self.short_length >= 0, "model.short_length", self.short_length, "0 or more")
+        check(self.cross_layers >= 0, "model.cross_layers", self.cross_layers, "0 or more")
+        check(all(width > 0 for width in self.hidden_units), "model.hidden_units", self.hidden_units, "widths above 0")
         unknown = set(self.channels) - {"text", "image", "attributes"}
         check(bool(self.channels) and not unknown, "model.channels", self.channels, "some of text, image, attributes")
 
@@ -198,7 +200,10 @@ class TrainConfig:
         check(self.popularity_power >= 0, "train.popularity_power", self.popularity_power, "0 or more")
         check(self.memory_pairs >= 0, "train.memory_pairs", self.memory_pairs, "0 or more")
         check(self.learning_rate > 0, "train.learning_rate", self.learning_rate, "above 0")
-        check(self.patience >= 0, "train.patience", self.patience, "0 or more")
+        positive("train.next_pair_windows", self.next_pair_windows)
+        zero_allowed = ("clip_norm", "patience", "max_eval_requests", "next_pair_weight", "align_weight")
+        for name in (*zero_allowed, "query_item_weight"):
+            check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "0 or more")
 
 
 @dataclass(frozen=True)
@@ -226,7 +231,9 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         check(self.candidates in ("full", "sampled"), "evaluation.candidates", self.candidates, "full or sampled")
         positive("evaluation.negatives", self.negatives)
-        check(10 in self.cutoffs, "evaluation.cutoffs", self.cutoffs, "a list with 10 in it (the gate is on NDCG@10)")
+        sound = 10 in self.cutoffs and min(self.cutoffs) > 0
+        check(sound, "evaluation.cutoffs", self.cutoffs, "numbers above 0, 10 among them (the gate is on NDCG@10)")
+        check(self.max_requests >= 0, "evaluation.max_requests", self.max_requests, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -248,6 +255,8 @@ class ServingConfig:
     def __post_init__(self) -> None:
         positive("serving.max_candidates", self.max_candidates)
         check(bool(self.model_name), "serving.model_name", self.model_name, "a name")
+        fits = all(0 < width <= self.max_candidates for width in self.warmup_candidates)
+        check(fits, "serving.warmup_candidates", self.warmup_candidates, f"widths from 1 to {self.max_candidates}")
 
 
 @dataclass(frozen=True)

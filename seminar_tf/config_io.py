@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Iterable
@@ -48,6 +49,8 @@ def from_yaml(cls: type[T], path: str | Path, overrides: Iterable[str] = ()) -> 
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"config file {path} does not exist.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"config file {path} is not valid YAML: {error}") from error
     try:
@@ -110,7 +113,13 @@ def from_dict(cls: type[T], tree: Any, where: str = "") -> T:
             hint = f" Did you mean {close[0]!r}?" if close else f" Known keys: {', '.join(sorted(known))}."
             raise ConfigError(f"config key {dotted}: unknown.{hint}")
         values[key] = _convert(known[key], value, dotted)
-    return cls(**values)
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        # The class names its own section; a class that serves several sections learns here which one it is.
+        if not where:
+            raise
+        raise ConfigError(re.sub(r"^config key \w+\.", f"config key {where}.", str(error))) from None
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
