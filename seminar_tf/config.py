@@ -167,6 +167,8 @@ class TrainConfig:
       window_stride: PSU only: a window of the newest pairs ends at the end of each train sequence and at every so
         many pairs before it.
       chunk_size: PSU only: pairs of an alignment chunk.
+      listwise_weight: SEMINAR only: weight of the softmax cross-entropy over a request's candidates, beside the
+        binary cross-entropy that keeps scores calibrated; 0 is off.
       mixed_precision: compute in float16 on GPU, bfloat16 on CPU and TPU, variables in float32.
     """
 
@@ -189,6 +191,7 @@ class TrainConfig:
     next_pair_windows: int = 1
     window_stride: int = 8
     chunk_size: int = 128
+    listwise_weight: float = 0.0
     mixed_precision: bool = False
 
     def __post_init__(self) -> None:

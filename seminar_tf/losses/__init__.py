@@ -1,0 +1,1 @@
+"""Losses of pretraining and of ranking (spec sections 4 and 5)."""

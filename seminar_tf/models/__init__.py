@@ -1,0 +1,1 @@
+"""PSU and SEMINAR, and the tables that the first hands to the second."""

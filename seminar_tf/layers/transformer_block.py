@@ -1,0 +1,44 @@
+"""A small pre-norm Transformer block for titles and image patches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from seminar_tf.layers import seeding
+from seminar_tf.layers.target_attention import TargetAttention
+
+
+class TransformerBlock(tf.keras.layers.Layer):
+    """Masked self-attention and a feed-forward layer of twice the width, each added to its input.
+
+    Args:
+      dim: d.
+      heads: H.
+      seed: of the initial weights.
+    """
+
+    def __init__(self, dim: int, heads: int, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.heads = heads
+        self.seed = seed
+        self.norm_attention = tf.keras.layers.LayerNormalization(name="norm_attention")
+        self.attention = TargetAttention(dim, heads, seeding.derive(seed, self.name), name="self_attention")
+        self.norm_dense = tf.keras.layers.LayerNormalization(name="norm_dense")
+        self.widen = tf.keras.layers.Dense(
+            2 * dim, activation="relu", kernel_initializer=seeding.glorot(seed, f"{self.name}/widen"), name="widen"
+        )
+        self.narrow = tf.keras.layers.Dense(
+            dim, kernel_initializer=seeding.glorot(seed, f"{self.name}/narrow"), name="narrow"
+        )
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Args: x [B, T, d], mask [B, T] bool. Returns: [B, T, d]; masked positions are never attended to."""
+        normed = self.norm_attention(x)
+        x += self.attention(normed, normed, mask)
+        return x + self.narrow(self.widen(self.norm_dense(x)))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dim": self.dim, "heads": self.heads, "seed": self.seed}

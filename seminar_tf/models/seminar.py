@@ -1,0 +1,254 @@
+"""SEMINAR: GSU, ESU, short branch and prediction heads on the restored tables (spec section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from seminar_tf.config import ModelConfig, TrainConfig
+from seminar_tf.features import names
+from seminar_tf.features.tables import ItemFeatures
+from seminar_tf.features.vocabulary import FeatureSizes
+from seminar_tf.layers import seeding
+from seminar_tf.layers.exact_search_unit import ExactSearchUnit
+from seminar_tf.layers.interest_unit import InterestUnit
+from seminar_tf.layers.masking import masked_mean
+from seminar_tf.layers.prediction_head import PredictionHead
+from seminar_tf.layers.recency_bias import RecencyBias
+from seminar_tf.layers.search_unit import SearchUnit
+from seminar_tf.layers.short_branch import ShortBranch, last_positions
+from seminar_tf.losses.click import listwise, masked_bce
+from seminar_tf.models.base import MultiLossModel
+from seminar_tf.models.channel_tables import ChannelTables, restore
+from seminar_tf.models.pair_table import PairTable
+from seminar_tf.models.request_features import calendar, same_item
+from seminar_tf.models.windows import ages
+
+# Fewer candidates than this are always served by gathering K pairs each.
+_MANY_CANDIDATES = 16
+
+
+class Seminar(MultiLossModel):
+    """Scores the N candidates of each request; one logit a task.
+
+    Whatever depends on the request alone (history keys, short branch keys, interest, user and context features) is
+    computed once a request. GSU scores are one (N, d) x (d, L) product.
+
+    Args:
+      config: sizes and switches.
+      sizes: rows of the id spaces.
+      tasks: label tasks.
+      tables: E_PSU, or `fresh_tables` without pretraining.
+      items: features by item id; popularity comes from here.
+      seed: of the initial weights and of every draw.
+      train: clipping and the weight of the listwise term.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        sizes: FeatureSizes,
+        tasks: tuple[str, ...],
+        tables: ChannelTables,
+        items: ItemFeatures,
+        seed: int,
+        train: TrainConfig | None = None,
+        **kwargs: Any,
+    ) -> None:
+        train = train or TrainConfig()
+        weights = dict.fromkeys(tasks, 1.0)
+        weights.update({f"{task}_listwise": train.listwise_weight for task in tasks})
+        super().__init__(seed, weights, train.clip_norm, **kwargs)
+        self.config = config
+        self.sizes = sizes
+        self.tasks = tasks
+        dim, heads = config.dim, config.heads
+        if tables.dim != dim or len(tables.item) != sizes.items or len(tables.query) != sizes.queries:
+            raise ValueError(
+                f"channel tables have {len(tables.item)} items, {len(tables.query)} queries of width {tables.dim}; "
+                f"this model needs {sizes.items}, {sizes.queries} and {dim}. Pretrain with the same configuration "
+                "and TransformGraph."
+            )
+        self.pairs = PairTable(config, tables, name="pairs")
+        self.search = SearchUnit(dim, heads, config.top_k, shared=config.share_gsu_esu, name="search")
+        self.exact = ExactSearchUnit(dim, heads, seeding.derive(seed, "exact"), name="exact")
+        self.exact.build(None)
+        self.recency = RecencyBias(heads, name="recency") if config.use_recency else None
+        self.short = self.interest = None
+        if config.short_length:
+            short_seed = seeding.derive(seed, "short")
+            self.short = ShortBranch(dim, heads, config.use_recency, short_seed, name="short")
+            self.interest = InterestUnit(
+                dim, heads, config.use_recency, seeding.derive(seed, "interest"), name="interest"
+            )
+        self.user_attributes = tf.keras.layers.Embedding(
+            sizes.attributes, dim, embeddings_initializer=seeding.normal(seed, "user", 0.05), name="user_attributes"
+        )
+        self.heads = {
+            task: PredictionHead(
+                config.hidden_units, config.cross_layers, dim, config.dropout, seeding.derive(seed, task), name=task
+            )
+            for task in tasks
+        }
+        logs = np.log1p(np.where(items.known, items.count, 0)).astype(np.float32)
+        real = logs[items.known] if items.known.any() else logs
+        self._popularity = tf.constant((logs - real.mean()) / (real.std() + 1e-6))
+        self._create_weights()
+        restore("gate", self.pairs.gate, tables)
+        restored = self.interest is not None and restore("interest", self.interest, tables)
+        if restored and not config.share_gsu_esu:
+            # W^Q and W^K of pretraining; without it the GSU is a plain inner product.
+            self.search.query_kernel.assign(self.interest.attention.query_kernel)
+            self.search.key_kernel.assign(self.interest.attention.key_kernel)
+
+    def _create_weights(self) -> None:
+        """Runs once on a tiny batch, so that every variable exists before a checkpoint is restored."""
+        ids, moments = tf.ones((1, 2), tf.int32), tf.ones((1, 2), tf.int64)
+        self(
+            {
+                names.HISTORY_ITEM_ID: ids,
+                names.HISTORY_QUERY: ids,
+                names.HISTORY_TIMESTAMP: moments,
+                names.CANDIDATE_ITEM_ID: ids,
+                names.QUERY: ids[:, 0],
+                names.REQUEST_TIMESTAMP: moments[:, 0],
+                names.USER_ATTRIBUTES: ids,
+            }
+        )
+
+    def call(
+        self, batch: Mapping[str, tf.Tensor], training: bool = False, step_seed: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Logits of every candidate.
+
+        Args:
+          batch: the batch dict of docs/model.md: history_item_id, history_query [B, L] int32, history_timestamp [B, L]
+            int64 ms, candidate_item_id [B, N], query [B] int32, request_timestamp [B] int64 ms, user_attributes
+            [B, A] int32. Item id 0 is padding.
+          training: gather for each candidate, as training must; in inference the cheaper way is taken.
+          step_seed: [2] int32 for dropout, None for none.
+
+        Returns:
+          {task: [B, N] float32 logits}; those of padding candidates mean nothing.
+        """
+        history, candidates = batch[names.HISTORY_ITEM_ID], batch[names.CANDIDATE_ITEM_ID]
+        typed, moment = batch[names.HISTORY_QUERY], batch[names.REQUEST_TIMESTAMP]
+        mask = history > 0
+        gap, position = ages(mask, batch[names.HISTORY_TIMESTAMP], moment)
+        query = tf.broadcast_to(batch[names.QUERY][:, tf.newaxis], tf.shape(candidates))
+        target = self.pairs(candidates, query)
+        blocks = [target, self._lifelong(target, history, typed, mask, gap, position, training)]
+        matches = [tf.gather(self._popularity, candidates)[..., tf.newaxis], same_item(history, candidates, gap)]
+        if self.short is not None:
+            blocks += self._recent(target, history, typed, mask, gap, position)
+        matches += [self._dot(target, block) for block in blocks[1:]]
+        request = tf.concat(
+            [self._user(batch[names.USER_ATTRIBUTES]), self.pairs.query_vector(batch[names.QUERY]), calendar(moment)],
+            axis=-1,
+        )
+        blocks.append(self._broadcast(request[:, tf.newaxis], candidates))
+        joined = tf.concat(matches, axis=-1)
+        features = tf.concat([*blocks, joined], axis=-1)
+        return {task: self.heads[task](features, joined, step_seed) for task in self.tasks}
+
+    def _lifelong(
+        self,
+        target: tf.Tensor,
+        history: tf.Tensor,
+        typed: tf.Tensor,
+        mask: tf.Tensor,
+        gap: tf.Tensor,
+        position: tf.Tensor,
+        training: bool,
+    ) -> tf.Tensor:
+        """GSU, then ESU: [B, N, d] candidates -> [B, N, d] x_lifelong."""
+        keys = tf.stop_gradient(self.pairs(history, typed))
+        bias = None if self.recency is None else tf.reduce_mean(self.recency(gap, position), axis=-1)
+        kernels = (self.exact.query_kernel, self.exact.key_kernel) if self.config.share_gsu_esu else None
+
+        def gather() -> tf.Tensor:
+            chosen, valid = self.search(target, keys, mask, bias, kernels)
+
+            def pick(values: tf.Tensor) -> tf.Tensor:
+                return tf.gather(values, chosen, batch_dims=1)
+
+            items = tf.where(valid, pick(history), 0)
+            selected = self.pairs(items, tf.where(valid, pick(typed), 0))
+            recent = None
+            if self.recency is not None:
+                recent = tf.transpose(self.recency(pick(gap), pick(position)), (0, 1, 3, 2))
+            return self.exact(target, selected, valid, recent)
+
+        def dense() -> tf.Tensor:
+            keep = self.search.keep(target, keys, mask, bias, kernels)
+            recent = None if self.recency is None else tf.transpose(self.recency(gap, position), (0, 2, 1))
+            return self.exact.over_history(target, keys, keep, recent)
+
+        if training:
+            return gather()
+        # One weight a head and pair (H L) against K vectors of d: what takes less memory for many candidates.
+        fits = self.config.heads * tf.shape(history)[1] <= 2 * self.config.top_k * self.config.dim
+        return tf.cond(fits & (tf.shape(target)[1] >= _MANY_CANDIDATES), dense, gather)
+
+    def _recent(
+        self,
+        target: tf.Tensor,
+        history: tf.Tensor,
+        typed: tf.Tensor,
+        mask: tf.Tensor,
+        gap: tf.Tensor,
+        position: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """x_short of each candidate and the user's interest, both from the last S pairs: [B, N, d] each."""
+        places, valid = last_positions(mask, self.config.short_length)
+
+        def pick(values: tf.Tensor) -> tf.Tensor:
+            return tf.gather(values, places, batch_dims=1)
+
+        pairs = self.pairs(tf.where(valid, pick(history), 0), tf.where(valid, pick(typed), 0))
+        gap, position = pick(gap), pick(position)
+        short = self.short(target, pairs, valid, gap, position)
+        interest = self.interest(pairs, valid[:, tf.newaxis], gap[:, tf.newaxis], position[:, tf.newaxis])
+        return [short, tf.broadcast_to(interest, tf.shape(target))]
+
+    def _user(self, attributes: tf.Tensor) -> tf.Tensor:
+        """x_user: [B, A] int32 attribute ids -> [B, d]."""
+        return masked_mean(self.user_attributes(attributes), attributes > 0)
+
+    @staticmethod
+    def _dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """Scaled inner products [..., d], [..., d] -> [..., 1]."""
+        return tf.reduce_sum(a * b, axis=-1, keepdims=True) * a.shape[-1] ** -0.5
+
+    @staticmethod
+    def _broadcast(x: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+        """[B, 1, F] -> [B, N, F]."""
+        shape = tf.concat([tf.shape(candidates), [x.shape[-1]]], axis=0)
+        return tf.broadcast_to(x, shape)
+
+    def compute_losses(
+        self, batch: Mapping[str, tf.Tensor], step_seed: tf.Tensor, training: bool = True
+    ) -> dict[str, tf.Tensor]:
+        """Binary cross-entropy of each task, and its listwise term where that has a weight.
+
+        Args:
+          batch: as in `call`, with label_<task> [B, N] float32, NaN where unknown.
+          step_seed: [2] int32.
+          training: whether dropout is on.
+        """
+        logits = self(batch, training=training, step_seed=step_seed if training else None)
+        candidates = batch[names.CANDIDATE_ITEM_ID]
+        losses = {}
+        for task in self.tasks:
+            labels = batch[names.label(task)]
+            losses[task] = masked_bce(logits[task], labels, candidates)
+            if f"{task}_listwise" in self.active_terms:
+                losses[f"{task}_listwise"] = listwise(logits[task], labels, candidates)
+        return losses
+
+    def gate_weights(self, item_ids: tf.Tensor, query_ids: tf.Tensor) -> tf.Tensor:
+        """gamma of pairs: item_ids and query_ids [n] int32 -> [n, M+1], query first."""
+        return self.pairs.gate_weights(item_ids, query_ids)
