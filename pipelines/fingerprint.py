@@ -31,16 +31,3 @@ def code_fingerprint(*paths: str) -> str:
             digest.update(file.read_bytes())
             digest.update(b"\0")
     return digest.hexdigest()[:16]
-
-
-def data_fingerprint(path: str) -> str:
-    """Hashes name, size and modification time of a dataset's files, over all spans.
-
-    The ExampleGen driver looks at the newest span only; this notices an edit of an older one.
-    """
-    root = Path(path)
-    digest = hashlib.sha256()
-    for file in sorted(root.glob("span-*/*/*.parquet")):
-        status = file.stat()
-        digest.update(f"{file.relative_to(root)} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]

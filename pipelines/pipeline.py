@@ -27,6 +27,7 @@ PSU_ID = "PSU"
 SEMINAR_ID = "SEMINAR"
 
 # What each stage's result depends on. An edit elsewhere leaves its cached outputs good.
+_INGEST_CODE = ("components/behavior_example_gen", "seminar_tf/data")
 _TRANSFORM_CODE = ("pipelines/transform.py", "seminar_tf/features")
 _TRAINER_CODE = (
     "pipelines/trainers",
@@ -87,14 +88,19 @@ def create_pipeline(config: PipelineConfig, enable_cache: bool = True) -> tfx.ds
 def _components(config: PipelineConfig, spec: DatasetSpec) -> list[tfx.dsl.components.BaseNode]:
     root = Path(config.root).resolve()
     example_gen = BehaviorExampleGen(
-        input_base=str(Path(config.data.path).resolve()), data=config.data, features=config.features, dataset=spec
+        data=dataclasses.replace(config.data, path=str(Path(config.data.path).resolve())),
+        features=config.features,
+        dataset=spec,
+        code=code_fingerprint(*_INGEST_CODE),
     )
     statistics_gen = tfx.components.StatisticsGen(
         examples=example_gen.outputs["examples"],
         # Encoded pixels are long strings of which no statistic says anything.
         stats_options=tfdv.StatsOptions(semantic_domain_stats_sample_rate=None),
     )
-    schema_gen = tfx.components.ImportSchemaGen(schema_file=str(schema.write_schema(spec, root / "schema")))
+    schema_gen = tfx.components.ImportSchemaGen(
+        schema_file=str(schema.write_schema(spec, root / "schema" / "schema.pbtxt"))
+    )
     validator = tfx.components.ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
     )

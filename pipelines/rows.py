@@ -15,7 +15,7 @@ _ROWS_PREFIX = "rows_"
 def rows_in(result: NodeResult) -> int | None:
     """Examples that the component read, or None where it reads none or nobody counted them."""
     if result.name == "BehaviorExampleGen":
-        return _property(result.outputs.get("examples", []), "input_rows")
+        return _table_rows(result.outputs.get("examples", []))
     return _sum_rows(result.inputs.get("examples", []))
 
 
@@ -52,8 +52,12 @@ def split_rows(artifact: Artifact) -> dict[str, int]:
     }
 
 
-def _property(artifacts: list[Artifact], name: str) -> int | None:
-    for artifact in artifacts:
-        if name in artifact.mlmd_artifact.custom_properties:
-            return artifact.mlmd_artifact.custom_properties[name].int_value
-    return None
+def _table_rows(artifacts: list[Artifact]) -> int | None:
+    """Rows of the canonical tables that ingestion read: those accepted and those in the dead letter."""
+    counts = [
+        value.int_value
+        for artifact in artifacts
+        for name, value in artifact.mlmd_artifact.custom_properties.items()
+        if name.startswith("accepted_") or name == "rejected_total"
+    ]
+    return sum(counts) if counts else None
