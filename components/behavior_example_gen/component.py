@@ -21,7 +21,8 @@ class BehaviorExampleGen(FileBasedExampleGen):
 
     The newest span, or the one asked for, is resolved by TFX's driver, which also fingerprints its files; spans before
     it give history. Outputs one `examples` artifact; rejected rows lie in its `rejected` folder, counts in its custom
-    properties (`rows_<split>`, `accepted_<table>`, `rejected_<reason>`, `rejected_total`, `users`, `users_without_events`).
+    properties: `rows_<split>`, `targets_<split>`, `accepted_<table>`, `rejected_<reason>`, `rejected_total`, `items`,
+    `pairs`, `users` and `users_without_events`.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)

@@ -122,7 +122,7 @@ class ReadRows(beam.DoFn):
                 first_row += rows.num_rows
 
     def _check(self, rows: pa.Table, group: RowGroup, first_row: int) -> validation.Checked:
-        where = {"row_offset": first_row, "provenance": True}
+        where: dict[str, Any] = {"row_offset": first_row, "provenance": True}
         if group.table == "users":
             return validation.check_users(rows, group.source, **where)
         where["families"] = self._families

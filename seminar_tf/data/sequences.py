@@ -8,7 +8,7 @@ columns: sorting, differences and cumulative maxima, no loop over events.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pyarrow as pa
@@ -72,8 +72,7 @@ class Targets:
 
     def take(self, rows: np.ndarray) -> Targets:
         """The targets at `rows`, indices or a (t,) bool mask."""
-        arrays = (self.user, self.position, self.timestamp, self.request, self.unit, self.cut)
-        return Targets(*(a[rows] for a in arrays), self.item.take(rows), self.query.take(rows), self.labels[rows])
+        return Targets(**{f.name: _take(getattr(self, f.name), rows) for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,10 @@ class Segments:
         """Rows of `pairs` that lie in train segments, the only ones that counts may be taken from."""
         split = np.repeat(self.split, np.diff(self.pair_start))
         return np.flatnonzero(split == splitting.TRAIN)
+
+
+def _take(column: np.ndarray | Strings, rows: np.ndarray) -> np.ndarray | Strings:
+    return column.take(rows) if isinstance(column, Strings) else column[rows]
 
 
 def build_segments(

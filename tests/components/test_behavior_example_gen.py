@@ -223,7 +223,7 @@ def test_impossible_wishes_are_refused_with_advice(dataset: Path) -> None:
     spec = describe(dataset)
     with pytest.raises(DatasetError, match="span 7 is not in"):
         BehaviorExampleGen(DataConfig(path=str(dataset)), FeatureConfig(), spec, span=7)
-    with pytest.raises(DatasetError, match="set data.targets to events"):
+    with pytest.raises(DatasetError, match=r"set data\.targets to events"):
         BehaviorExampleGen(DataConfig(path=str(dataset), targets="requests"), FeatureConfig(), spec)
 
 
