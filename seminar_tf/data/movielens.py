@@ -171,10 +171,9 @@ def _movies(path: Path) -> Checked:
     rows = parse_numbers(_read(path, ("movieId", "title", "genres"), "items"), ("movieId",), (), "items")
     data = rows.accepted
     whole = data["title"].combine_chunks()
-    split = pc.extract_regex(whole, _YEAR)
-    # Where nothing matched, the struct is null and its fields hold nothing of use.
-    title = pc.if_else(split.is_valid(), split.field("title"), whole)
-    year = pc.if_else(split.is_valid(), split.field("year"), pa.scalar(None, pa.string()))
+    # flatten() gives null fields where nothing matched.
+    matched, year = pc.extract_regex(whole, _YEAR).flatten()
+    title = pc.coalesce(matched, whole)
     items = {
         "item_id": data["movieId"],
         "title": pc.utf8_trim_whitespace(title),
