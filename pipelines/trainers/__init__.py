@@ -1,0 +1,1 @@
+"""Entry points of the two TFX Trainers: each module's `run_fn`."""

@@ -1,0 +1,115 @@
+"""The second Trainer: fine-tunes SEMINAR on the PSU's tables and exports the ranker (spec section 5)."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.trainers.common import TrainerInputs, precision, trainer_inputs, write_report
+from pipelines.trainers.psu import ITEMS_FILE, QUERIES_FILE, TABLES_FILE
+from seminar_tf.evaluation.metrics import ndcg_name
+from seminar_tf.export.metadata import PRIMARY_TASK
+from seminar_tf.export.signatures import export_ranker
+from seminar_tf.features.tables import ItemFeatures, QueryFeatures
+from seminar_tf.models.channel_tables import ChannelTables
+from seminar_tf.models.seminar import Seminar
+from seminar_tf.training.blocks import request_block
+from seminar_tf.training.inputs import Epochs, RequestCutter, corpus_epochs, read_corpus
+from seminar_tf.training.loop import Monitor, TrainingResult, compile_model, make_deterministic, train
+from seminar_tf.training.negatives import NegativeSampler
+from seminar_tf.training.ranking import LiveRanker, ranking_metrics
+from seminar_tf.training.requests import load_requests, load_users
+from seminar_tf.training.state import TrainingState
+from seminar_tf.training.tensorboard import gate_log
+
+MONITOR = Monitor(ndcg_name(10), True)
+
+
+def run_fn(fn_args: Any) -> None:
+    """Trains SEMINAR and exports it.
+
+    Args:
+      fn_args: tfx.components.FnArgs, see `common.trainer_inputs`; base_model is the PSU's SavedModel folder.
+
+    Raises:
+      ValueError: there is no base model, or it is no PSU.
+    """
+    inputs = trainer_inputs(fn_args, "seminar")
+    make_deterministic(inputs.config.seed)
+    base = _base_model(inputs)
+    items, queries = ItemFeatures.load(base / ITEMS_FILE), QueryFeatures.load(base / QUERIES_FILE)
+    tables = ChannelTables.load(base / TABLES_FILE)
+    with precision(inputs.train):
+        model = Seminar(
+            inputs.config.model, inputs.sizes, inputs.spec.tasks, tables, items, inputs.config.seed, inputs.train
+        )
+        compile_model(model, inputs.train)
+        state = TrainingState(inputs.state_dir, model)
+        result = _train(inputs, model, state, tables, items, queries)
+        export_ranker(model, inputs.transform_dir, inputs.config, inputs.spec.tasks, inputs.output_dir, items.count)
+    write_report(inputs, result, state.resumed)
+    state.remove()
+
+
+def _train(
+    inputs: TrainerInputs,
+    model: Seminar,
+    state: TrainingState,
+    tables: ChannelTables,
+    items: ItemFeatures,
+    queries: QueryFeatures,
+) -> TrainingResult:
+    seed = inputs.config.seed
+    data = train_data(inputs, items)
+    requests = _eval_requests(inputs)
+    ranker = LiveRanker(model, primary_task(inputs.spec.tasks), inputs.config.model.history_length)
+    catalog = np.flatnonzero(items.known).astype(np.int32)
+
+    def evaluate() -> dict[str, float]:
+        return ranking_metrics(ranker, requests, catalog, inputs.config.evaluation, seed, "eval")
+
+    gates = gate_log(model, ("query", *tables.channels), items.known, queries.known, seed)
+    return train(model, data, inputs.train, evaluate, MONITOR, state, inputs.run_dir, gates)
+
+
+def train_data(inputs: TrainerInputs, items: ItemFeatures) -> Epochs:
+    """Requests of the train split, with drawn negatives where targets are events."""
+    config, tasks, seed = inputs.train, inputs.spec.tasks, inputs.config.seed
+    to_block = partial(request_block, grouped=inputs.uses_requests)
+    corpus = read_corpus(inputs.files["train"], tasks, to_block, config.memory_pairs)
+    cutter = RequestCutter(
+        length=inputs.config.model.history_length,
+        attributes=inputs.config.features.max_attributes,
+        tasks=tasks,
+        width=corpus.width,
+        drawn=config.impression_negatives if inputs.uses_requests else config.negatives,
+        sampler=NegativeSampler(items.known, items.count, config.popular_negatives, config.popularity_power),
+        seed=seed,
+    )
+    return corpus_epochs(corpus, tasks, to_block, cutter, config.batch_size, seed, config.shuffle_buffer)
+
+
+def primary_task(tasks: tuple[str, ...]) -> str:
+    """The task whose scores rank items."""
+    return PRIMARY_TASK if PRIMARY_TASK in tasks else tasks[0]
+
+
+def _eval_requests(inputs: TrainerInputs) -> list[Any]:
+    if not inputs.files["eval"]:
+        return []
+    tasks = inputs.spec.tasks
+    users = load_users(inputs.files, "eval", tasks, inputs.train.max_eval_requests, inputs.config.seed)
+    return load_requests(users, tasks.index(primary_task(tasks)), inputs.config.model.history_length)
+
+
+def _base_model(inputs: TrainerInputs) -> Path:
+    if not inputs.base_model:
+        raise ValueError("Trainer SEMINAR needs base_model, the model that the PSU's Trainer wrote.")
+    base = Path(inputs.base_model)
+    missing = [name for name in (TABLES_FILE, ITEMS_FILE, QUERIES_FILE) if not (base / name).exists()]
+    if missing:
+        raise ValueError(f"{base} holds no {', '.join(missing)}: base_model must be a PSU's model.")
+    return base

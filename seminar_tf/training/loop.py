@@ -1,0 +1,189 @@
+"""Training, epoch by epoch, on Keras' `fit`: resumes after a kill, stops early, keeps the best weights."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from seminar_tf.config import TrainConfig
+from seminar_tf.training.callbacks import CheckpointCallback, KeepLosses, TrainingError, check_finite, mean_losses
+from seminar_tf.training.inputs import Epochs
+from seminar_tf.training.state import TrainingState
+from seminar_tf.training.tensorboard import StepLog, TrainingLog
+
+logger = logging.getLogger(__name__)
+
+Evaluate = Callable[[], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The eval metric that decides which epoch is best.
+
+    Attributes:
+      name: of the metric.
+      higher_is_better: whether it is a score or a loss.
+    """
+
+    name: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training came to.
+
+    Attributes:
+      epochs: epochs run.
+      steps: optimizer steps taken.
+      rows: requests of an epoch.
+      seconds: training time, evaluations among it, over all resumes.
+      best_epoch: the epoch, from 0, with the best eval metric; -1 where nothing was evaluated.
+      losses: mean losses of the last epoch.
+      eval: eval metrics of the epoch whose weights the model now has.
+      history: record of every epoch.
+    """
+
+    epochs: int
+    steps: int
+    rows: int
+    seconds: float
+    best_epoch: int
+    losses: dict[str, float]
+    eval: dict[str, float]
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def make_deterministic(seed: int) -> None:
+    """Makes every op of this process repeatable: same inputs, same bits. Call it before a model is built."""
+    tf.keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def compile_model(model: tf.keras.Model, config: TrainConfig) -> None:
+    """Gives the model its optimizer (Adam), with all its variables, so that a checkpoint can be restored."""
+    optimizer: tf.keras.optimizers.Optimizer = tf.keras.optimizers.Adam(config.learning_rate)
+    if tf.keras.mixed_precision.global_policy().compute_dtype == "float16":
+        optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
+    model.compile(optimizer=optimizer)
+    model.optimizer.build(model.trainable_variables)
+
+
+def train(
+    model: tf.keras.Model,
+    data: Epochs,
+    config: TrainConfig,
+    evaluate: Evaluate,
+    monitor: Monitor,
+    state: TrainingState,
+    log_folder: str | Path,
+    log_epoch: Callable[[TrainingLog, int], None] | None = None,
+) -> TrainingResult:
+    """Trains a model, from wherever `state` stands.
+
+    Args:
+      model: compiled by `compile_model`; its metrics are its losses.
+      data: train batches.
+      config: epochs, patience, checkpoints.
+      evaluate: computes eval metrics with the present weights; empty where there is nothing to evaluate.
+      monitor: the metric that early stopping follows.
+      state: of this model.
+      log_folder: TensorBoard logs.
+      log_epoch: writes more to the log at the end of an epoch, given the optimizer's step.
+
+    Returns:
+      The result; the model has the best epoch's weights if `config.patience` is set, else the last one's.
+
+    Raises:
+      TrainingError: a loss is not finite, or early stopping has no metric to follow.
+    """
+    log = TrainingLog(log_folder)
+    for record in state.history:
+        log.epoch(record)
+    while int(state.epoch) < config.epochs and not int(state.stopped):
+        began = time.monotonic()
+        epoch = int(state.epoch)
+        _fit_epoch(model, data, config, state, epoch, log)
+        losses = mean_losses(model)
+        check_finite(model, epoch, int(state.step))
+        metrics = evaluate()
+        _remember_best(config, state, monitor, metrics)
+        steps = int(model.optimizer.iterations)
+        record = {"epoch": epoch, "steps": steps, "losses": losses, "eval": metrics}
+        log.epoch(record)
+        if log_epoch is not None:
+            log_epoch(log, steps)
+        state.seconds.assign_add(time.monotonic() - began)
+        state.end_epoch(record)
+        logger.info("epoch %d: losses %s, eval %s", epoch, _short(losses), _short(metrics))
+    log.flush()
+    return _finish(model, data, config, state)
+
+
+def _fit_epoch(
+    model: tf.keras.Model, data: Epochs, config: TrainConfig, state: TrainingState, epoch: int, log: TrainingLog
+) -> None:
+    """Runs what is left of an epoch."""
+    first = int(state.step)
+    if first >= data.steps:
+        return
+    callbacks = [
+        KeepLosses(state),
+        CheckpointCallback(state, config.steps_per_checkpoint),
+        StepLog(log, config.batch_size),
+    ]
+    model.fit(
+        data.epoch(epoch, first), initial_epoch=epoch, epochs=epoch + 1, callbacks=callbacks, verbose=0, shuffle=False
+    )
+
+
+def _remember_best(config: TrainConfig, state: TrainingState, monitor: Monitor, metrics: dict[str, float]) -> None:
+    """Early stopping: takes note of the epoch's metric, and of its weights where they are the best so far."""
+    if monitor.name not in metrics:
+        if config.patience:
+            raise TrainingError(
+                f"patience is {config.patience}, but there is no eval target to compute {monitor.name} from. Set "
+                "patience to 0, or give the dataset users with at least 3 targets."
+            )
+        return
+    value, best = metrics[monitor.name], float(state.best)
+    better = value > best if monitor.higher_is_better else value < best
+    if int(state.best_epoch) < 0 or better:
+        state.best.assign(value)
+        state.best_epoch.assign(state.epoch)
+        state.wait.assign(0)
+        if config.patience:
+            state.save_best()
+        return
+    state.wait.assign_add(1)
+    if config.patience and int(state.wait) >= config.patience:
+        logger.info("no better %s than %.5f for %d epochs: stopping", monitor.name, best, int(state.wait))
+        state.stopped.assign(1)
+
+
+def _finish(model: tf.keras.Model, data: Epochs, config: TrainConfig, state: TrainingState) -> TrainingResult:
+    steps = int(model.optimizer.iterations)
+    kept = len(state.history) - 1
+    if config.patience:
+        state.restore_best()
+        kept = int(state.best_epoch)
+    return TrainingResult(
+        epochs=len(state.history),
+        steps=steps,
+        rows=data.rows,
+        seconds=float(state.seconds),
+        best_epoch=int(state.best_epoch),
+        losses=state.history[-1]["losses"],
+        eval=state.history[kept]["eval"],
+        history=state.history,
+    )
+
+
+def _short(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.5g}" for name, value in values.items())
