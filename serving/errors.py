@@ -19,6 +19,7 @@ class CallError(Exception):
         self.message = message
 
 
+_NOISE = ("Graph execution error", "Detected at node", "File ", "[[", "node ")
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -37,7 +38,9 @@ def from_tensorflow(error_code: int, message: str) -> CallError:
 
     Args:
       error_code: `tf.errors.OpError.error_code`.
-      message: TensorFlow's message; only its first line, as the rest lists the graph's nodes.
+      message: TensorFlow's message. Only the line that says what happened is kept: around it stand a heading and the
+        graph's nodes.
     """
-    first_line = message.strip().partition("\n")[0]
-    return CallError(_BY_NUMBER.get(error_code, grpc.StatusCode.INTERNAL), first_line)
+    lines = [line.strip() for line in message.splitlines()]
+    telling = [line for line in lines if line and not line.startswith(_NOISE)]
+    return CallError(_BY_NUMBER.get(error_code, grpc.StatusCode.INTERNAL), telling[0] if telling else message.strip())

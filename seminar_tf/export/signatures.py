@@ -19,7 +19,7 @@ from seminar_tf.export import warmup
 from seminar_tf.export.inputs import INDEXED, INDEXED_SIGNATURE, RAW, RAW_SIGNATURE, SCORE_PREFIX, Input
 from seminar_tf.export.metadata import ModelMetadata
 from seminar_tf.features import names
-from seminar_tf.features.lookup import Lookups
+from seminar_tf.features.lookup import IdLookup
 from seminar_tf.features.vocabulary import FeatureSizes, feature_sizes, read_vocabulary
 
 import tensorflow as tf  # isort: skip
@@ -62,7 +62,7 @@ def export_ranker(
       item_count: (V,) int64, times each item is a pair of the train segments (`ItemFeatures.count`).
     """
     sizes = feature_sizes(transform_dir, config.features)
-    module = RankerModule(model, Lookups(transform_dir, config.features), sizes, config, tasks)
+    module = RankerModule(model, IdLookup(transform_dir, config.features), sizes, config, tasks)
     signatures = module.signatures()
     target = Path(out_dir)
     staged = target.with_name(f".{target.name}.part-{os.getpid()}")
@@ -90,7 +90,7 @@ class RankerModule(tf.Module):
     """A ranker with its vocabularies, and the functions that become signatures.
 
     Attributes:
-      lookups: the vocabularies, saved as assets.
+      lookup: the vocabularies, saved as assets.
       weights: the model's variables. They are tracked instead of the model: Keras would write traces of its own
         beside the signatures, which nobody calls.
       sizes: rows of the id spaces.
@@ -99,10 +99,10 @@ class RankerModule(tf.Module):
     """
 
     def __init__(
-        self, model: Ranker, lookups: Lookups, sizes: FeatureSizes, config: PipelineConfig, tasks: tuple[str, ...]
+        self, model: Ranker, lookup: IdLookup, sizes: FeatureSizes, config: PipelineConfig, tasks: tuple[str, ...]
     ) -> None:
         super().__init__(name="ranker")
-        self.lookups = lookups
+        self.lookup = lookup
         self.weights = list(model.variables)
         self.sizes = sizes
         self.length = config.model.serving_history_length
@@ -123,11 +123,13 @@ class RankerModule(tf.Module):
         return self._score(
             {
                 **history,
-                names.HISTORY_ITEM_ID: self.lookups.items(history[names.HISTORY_ITEM_ID]),
-                names.HISTORY_QUERY: self.lookups.queries(history[names.HISTORY_QUERY]),
-                names.CANDIDATE_ITEM_ID: self.lookups.items(inputs[names.CANDIDATE_ITEM_ID]),
-                names.QUERY: self.lookups.queries(inputs[names.QUERY]),
-                names.USER_ATTRIBUTES: self.lookups.attributes(inputs[names.USER_ATTRIBUTES]),
+                names.HISTORY_ITEM_ID: self.lookup.items(history[names.HISTORY_ITEM_ID]),
+                names.HISTORY_QUERY: self.lookup.history_queries(
+                    history[names.HISTORY_QUERY], history[names.HISTORY_ITEM_ID]
+                ),
+                names.CANDIDATE_ITEM_ID: self.lookup.items(inputs[names.CANDIDATE_ITEM_ID]),
+                names.QUERY: self.lookup.queries(inputs[names.QUERY]),
+                names.USER_ATTRIBUTES: self.lookup.attributes(inputs[names.USER_ATTRIBUTES]),
                 names.REQUEST_TIMESTAMP: inputs[names.REQUEST_TIMESTAMP],
             }
         )

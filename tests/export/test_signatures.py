@@ -20,11 +20,12 @@ L = fake.CONFIG.model.serving_history_length
 HISTORY = (names.HISTORY_ITEM_ID, names.HISTORY_QUERY, names.HISTORY_TIMESTAMP)
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+@pytest.fixture(scope="module", params=["fake", "seminar"])
+def exported(request, tmp_path_factory):
+    """(folder, model, signatures) of a small ranker and of the real one with random weights."""
     root = tmp_path_factory.mktemp("export")
     transform = fake.write_vocabularies(root / "transform")
-    model = fake.export(root / "model", transform, seed=3)
+    model = fake.export(root / "model", transform, seed=3, kind=request.param)
     return root / "model", model, tf.saved_model.load(str(root / "model")).signatures
 
 

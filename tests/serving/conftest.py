@@ -13,10 +13,10 @@ from tests.serving import fake_ranker as fake
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    """Folders `one` and `two`: SavedModels with different weights; and the model of `one`."""
+    """Folders `one` (the real ranker) and `two` (the fake one), SavedModels; and the model of `one`."""
     root = tmp_path_factory.mktemp("served")
     transform = fake.write_vocabularies(root / "transform")
-    model = fake.export(root / "one", transform, seed=1)
+    model = fake.export(root / "one", transform, seed=1, kind="seminar")
     fake.export(root / "two", transform, seed=2)
     return root, model
 

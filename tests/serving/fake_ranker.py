@@ -10,7 +10,10 @@ from seminar_tf.config import FeatureConfig, ModelConfig, PipelineConfig, Servin
 from seminar_tf.export import inputs
 from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features import names
+from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.features.vocabulary import FeatureSizes, feature_sizes
+from seminar_tf.models.channel_tables import ChannelTables
+from seminar_tf.models.seminar import Seminar
 
 import tensorflow as tf  # isort: skip
 
@@ -68,14 +71,41 @@ def write_vocabularies(folder: Path) -> Path:
     return folder
 
 
-def export(folder: Path, transform_dir: Path, seed: int) -> FakeRanker:
+def export(folder: Path, transform_dir: Path, seed: int, kind: str = "fake") -> tf.keras.Model:
     """Exports a ranker with random weights; the same seed gives the same scores."""
     sizes = feature_sizes(transform_dir, CONFIG.features)
-    model = FakeRanker(sizes, TASKS, seed)
+    model = FakeRanker(sizes, TASKS, seed) if kind == "fake" else seminar(sizes, seed)
     model(batch(np.random.default_rng(0), rows=2, length=3, width=2))
     counts = np.zeros(sizes.items, np.int64)
     export_ranker(model, transform_dir, CONFIG, TASKS, folder, item_count=counts)
     return model
+
+
+def seminar(sizes: FeatureSizes, seed: int, config: PipelineConfig = CONFIG) -> Seminar:
+    """The real ranker with random tables and weights."""
+    rng = np.random.default_rng(seed)
+    known = (np.arange(sizes.items) > 0) & (np.arange(sizes.items) < sizes.items - config.features.item_oov_buckets)
+    has = known & (rng.random((3, sizes.items)) < 0.7)
+    features = ItemFeatures(
+        tokens=np.zeros((sizes.items, 2), np.int32),
+        attributes=np.zeros((sizes.items, 2), np.int32),
+        numeric=np.zeros((sizes.items, 0), np.float32),
+        image=np.zeros((sizes.items, 0), np.float32),
+        text_vector=np.zeros((sizes.items, 0), np.float32),
+        has_text=has[0],
+        has_image=has[1],
+        has_attributes=has[2],
+        known=known,
+        count=rng.integers(0, 50, sizes.items) * known,
+    )
+    dim = config.model.dim
+    tables = ChannelTables(
+        channels=config.model.channels,
+        item=rng.normal(0, 1, (sizes.items, 3, dim)).astype(np.float32) * has.T[:, :, None],
+        item_mask=has.T,
+        query=rng.normal(0, 1, (sizes.queries, dim)).astype(np.float32),
+    )
+    return Seminar(config.model, sizes, TASKS, tables, features, seed)
 
 
 def batch(rng: np.random.Generator, rows: int, length: int, width: int) -> dict[str, np.ndarray]:
