@@ -40,7 +40,7 @@ def eval_config(config: PipelineConfig, spec: DatasetSpec) -> tfma.EvalConfig:
                     config=json.dumps({"cutoffs": sorted(config.evaluation.cutoffs)}),
                 )
             ],
-            thresholds={GATE: _threshold(config.evaluation.min_ndcg_at_10, config.evaluation.max_ndcg_drop)},
+            per_slice_thresholds={GATE: _gate(config.evaluation.min_ndcg_at_10, config.evaluation.max_ndcg_drop)},
         )
     ]
     if spec.has_requests:
@@ -63,10 +63,13 @@ def eval_config(config: PipelineConfig, spec: DatasetSpec) -> tfma.EvalConfig:
     )
 
 
-def _threshold(minimum: float, max_drop: float) -> tfma.MetricThreshold:
-    return tfma.MetricThreshold(
+def _gate(minimum: float, max_drop: float) -> tfma.PerSliceMetricThresholds:
+    threshold = tfma.MetricThreshold(
         value_threshold=tfma.GenericValueThreshold(lower_bound=DoubleValue(value=minimum)),
         change_threshold=tfma.GenericChangeThreshold(
             direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute=DoubleValue(value=-max_drop)
         ),
     )
+    # A plain threshold would hold for every slice by itself, cold items among them.
+    overall = tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
+    return tfma.PerSliceMetricThresholds(thresholds=[overall])

@@ -33,8 +33,12 @@ def custom_eval_shared_model(
       MetadataError: the model was not exported by seminar_tf.
     """
     ModelMetadata.load(eval_saved_model_path)
-    return tfma.default_eval_shared_model(
-        eval_saved_model_path=eval_saved_model_path, model_name=model_name, eval_config=eval_config, tags=["serve"]
+    # Not tfma.default_eval_shared_model: it loads the whole model through Keras, only to find out its type.
+    return tfma.types.EvalSharedModel(
+        model_path=eval_saved_model_path,
+        model_name=model_name,
+        model_type=tfma.TF_GENERIC,
+        is_baseline=any(spec.name == model_name and spec.is_baseline for spec in eval_config.model_specs),
     )
 
 

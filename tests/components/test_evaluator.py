@@ -17,7 +17,6 @@ from seminar_tf.evaluation.ranks import Ranks
 from tests.components.evaluation_fixtures import ITEMS, OOV, Toy, export, make_toy, write_examples
 
 import tensorflow_model_analysis as tfma  # isort: skip
-from apache_beam.pipeline import PipelineOptions  # noqa: F401  isort: skip
 from google.protobuf import json_format  # isort: skip
 from tfx.components.evaluator.executor import Executor  # isort: skip
 from tfx.types import standard_artifacts  # isort: skip
@@ -98,7 +97,8 @@ def test_full_ranking_slices_labels_and_blessing(toy: tuple[Toy, Path]) -> None:
     evaluation = EvaluationConfig(cutoffs=(1, 5, 10), min_ndcg_at_10=reach - 1e-6)
     model = export(path / "full", table, data.counts, evaluation)
     found, blessed = evaluate(path, evaluation, model)
-    print(found, tfma.load_validation_result(str(path / "evaluation-full")))
+    # The gate is on all requests together: some slices lie below it.
+    assert blessed and min(v["ndcg_at_10"] for v in found["slices"].values()) < reach - 1e-6
     assert_close(found["overall"], {name: float(v.mean()) for name, v in values.items()} | {"requests": len(users)})
     assert found["overall"]["auc"] == pytest.approx(metrics.auc(labels, scores), abs=2e-3)
     assert found["overall"]["log_loss"] == pytest.approx(metrics.log_loss(labels, scores), abs=1e-5)
@@ -137,23 +137,21 @@ def test_fault_7_constant_model_gets_the_random_expectation_and_no_blessing(toy:
     assert not blessed
 
 
-@pytest.mark.parametrize("allowed", [0.02, 0.5])
-def test_baseline_of_another_vocabulary_decides(toy: tuple[Toy, Path], allowed: float, tmp_path: Path) -> None:
+def test_drop_against_a_baseline_of_another_vocabulary_is_not_blessed(toy: tuple[Toy, Path]) -> None:
     data, path = toy
-    (tmp_path / "examples").symlink_to(path / "examples")
     rng = np.random.default_rng(5)
     popular = np.bincount([items[-1] for items in data.whole.values()], minlength=ROWS).astype(np.float64)
     weak = rng.permutation(popular[1 : ITEMS + 1])
     candidate_table = np.concatenate([[0.0], weak, [0.0] * OOV])
-    evaluation = EvaluationConfig(max_ndcg_drop=allowed)
-    model = export(tmp_path / "candidate", candidate_table, data.counts, evaluation)
+    evaluation = EvaluationConfig(max_ndcg_drop=0.02)
+    model = export(path / "candidate", candidate_table, data.counts, evaluation)
     # The baseline knew the same items in another order: read by ids alone it would rank other items.
     order = rng.permutation(ITEMS)
     terms = [f"item-{n + 1}" for n in order]
     table = np.concatenate([[0.0], popular[1 + order], [0.0] * OOV])
-    baseline = export(tmp_path / "baseline", table, data.counts, evaluation, vocabulary=terms)
+    baseline = export(path / "baseline", table, data.counts, evaluation, vocabulary=terms)
 
-    found, blessed = evaluate(tmp_path, evaluation, model, baseline)
+    found, blessed = evaluate(path, evaluation, model, baseline)
     expected = {
         name: float(metrics.per_request(oracle(data, scores, list(data.whole))[0], (10,))["ndcg_at_10"].mean())
         for name, scores in (("overall", candidate_table), ("baseline", popular))
@@ -162,11 +160,10 @@ def test_baseline_of_another_vocabulary_decides(toy: tuple[Toy, Path], allowed: 
         assert found[name]["ndcg_at_10"] == pytest.approx(value)
     drop = expected["baseline"] - expected["overall"]
     assert found["change"]["ndcg_at_10"] == pytest.approx(-drop)
-    assert 0.02 < drop < 0.5
-    assert blessed == (drop <= allowed)
+    assert drop > 0.02 and not blessed
 
 
-def test_sampled_candidates_of_some_users(toy: tuple[Toy, Path]) -> None:
+def test_sampled_candidates_of_some_users_and_no_drop_is_blessed(toy: tuple[Toy, Path]) -> None:
     from seminar_tf.evaluation.protocol import draw_negatives
     from seminar_tf.evaluation.requests import Request
 
@@ -174,7 +171,8 @@ def test_sampled_candidates_of_some_users(toy: tuple[Toy, Path]) -> None:
     table = np.random.default_rng(1).integers(-2, 3, ROWS).astype(np.float64)
     evaluation = EvaluationConfig(candidates="sampled", negatives=6, max_requests=15)
     model = export(path / "sampled", table, data.counts, evaluation, seed=4)
-    found, _ = evaluate(path, evaluation, model, labelled=False)
+    found, blessed = evaluate(path, evaluation, model, baseline=model, labelled=False)
+    assert blessed and found["baseline"] == found["overall"] and not any(found["change"].values())
     users = sorted(data.whole, key=lambda user: user_hash(user, "4/evaluation/test"))[:15]
     higher, ties = [], []
     for user in users:
@@ -210,13 +208,8 @@ def test_combiner_equals_numpy_however_it_is_merged(seed: int) -> None:
         error = (estimate.high - estimate.mean) / metrics.Z_95
         assert output[f"{name}_standard_error"] == pytest.approx(error, rel=0.05)
     assert output["requests"] == n
-    assert math.isnan(combiner.extract_output(combiner.create_accumulator())[next(iter(parts and _keys()))])
-
-
-def _keys() -> list[Any]:
-    from components.evaluator.ranking_metrics import _keys as keys
-
-    return keys((1, 10), "m", "rank")
+    empty = {key.name: value for key, value in combiner.extract_output(combiner.create_accumulator()).items()}
+    assert empty.pop("requests") == 0 and all(math.isnan(value) for value in empty.values())
 
 
 @pytest.mark.parametrize("seed", range(5))
