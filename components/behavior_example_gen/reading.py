@@ -127,8 +127,8 @@ class ReadRows(beam.DoFn):
             return validation.check_users(rows, group.source, **where)
         where["families"] = self._families
         if group.table == "items":
-            dims = {"image_dim": self._image_dim, "text_dim": self._text_dim}
-            return validation.check_items(rows, group.source, **dims, **where)
+            where |= {"image_dim": self._image_dim, "text_dim": self._text_dim}
+            return validation.check_items(rows, group.source, **where)
         check = validation.check_events if group.table == "events" else validation.check_requests
         return check(rows, self._known, self._now_ms, group.source, **where)
 
