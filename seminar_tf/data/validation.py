@@ -195,13 +195,24 @@ def drop_duplicates(data: pa.Table, table: str = "events", source: str = "") -> 
       First occurrences in their old order, and the rest.
     """
     reason, keys = DUPLICATE_KEYS[table]
-    order = pa.table({**{key: data[key] for key in keys}, "_row": np.arange(data.num_rows)})
-    first = order.group_by(list(keys)).aggregate([("_row", "min")])["_row_min"].to_numpy()
-    repeated = np.ones(data.num_rows, bool)
-    repeated[first] = False
+    codes = [_codes(data[key]) for key in keys]
+    # Stable, so the first of equal rows comes first. Not group_by: Arrow 10's crashes where a column has other chunks
+    # than its neighbour.
+    rows = np.lexsort(codes)
+    repeated = np.zeros(data.num_rows, bool)
+    repeated[rows[1:]] = np.logical_and.reduce([column[rows[1:]] == column[rows[:-1]] for column in codes])
     if not repeated.any():
         return Checked(data, REJECTED_SCHEMA.empty_table())
     return Checked(data.filter(pa.array(~repeated)), reject(data, repeated, reason, table, source, 0))
+
+
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    """(rows,) int64 that are equal where the values are; null has a code of its own."""
+    if pa.types.is_integer(column.type):
+        return column.to_numpy()
+    encoded = [chunk.indices for chunk in pc.dictionary_encode(column).unify_dictionaries().chunks]
+    indices = pa.chunked_array(encoded, pa.int32())
+    return pc.fill_null(indices, -1).to_numpy().astype(np.int64)
 
 
 def without_field(data: pa.Table, column: str, bad: np.ndarray) -> pa.Table:

@@ -262,6 +262,18 @@ def test_duplicates_keep_the_first_and_null_equals_null(seed):
     assert set(unique.rejected["source"].to_pylist()) == {"logs.parquet"}
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_duplicates_are_found_across_chunks_that_columns_do_not_share(seed):
+    draw = np.random.default_rng(seed)
+    rows = [_event(timestamp=int(t), query=None if t % 2 else "") for t in draw.integers(0, 40, 200)]
+    whole = validation.check_events(_events(*rows), ITEMS, NOW, "f").accepted
+    pieces = pa.concat_tables([whole.slice(0, 7), whole.slice(7, 90), whole.slice(97)])
+    mixed = pieces.set_column(0, "user_id", whole["user_id"])
+    wanted = validation.drop_duplicates(whole)
+    assert wanted.accepted.num_rows == len({row["timestamp"] for row in rows})
+    assert validation.drop_duplicates(mixed).accepted["timestamp"].equals(wanted.accepted["timestamp"])
+
+
 @pytest.mark.parametrize(
     "table, reason", [("items", why.DUPLICATE_ITEM), ("users", why.DUPLICATE_USER), ("requests", "duplicate_candidate")]
 )
