@@ -13,10 +13,11 @@ from tests.serving import fake_ranker as fake
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    """Folders `one` (the real ranker) and `two` (the fake one), SavedModels; and the model of `one`."""
+    """Folder with SavedModels `seminar` (the real ranker), `one` and `two` (fake ones); and the real model."""
     root = tmp_path_factory.mktemp("served")
     transform = fake.write_vocabularies(root / "transform")
-    model = fake.export(root / "one", transform, seed=1, kind="seminar")
+    model = fake.export(root / "seminar", transform, seed=1, kind="seminar")
+    fake.export(root / "one", transform, seed=1)
     fake.export(root / "two", transform, seed=2)
     return root, model
 
@@ -25,7 +26,7 @@ def exported(tmp_path_factory):
 def server(exported, tmp_path_factory):
     root, _ = exported
     base = tmp_path_factory.mktemp("versions") / "ranker"
-    versions.publish(root / "one", base, 5)
+    versions.publish(root / "seminar", base, 5)
     source = ModelSource("ranker", str(base), version_labels={"stable": 5, "canary": 6})
     with Server((source,), ServerOptions(port=0, max_columns={"candidate_item_id": 50})) as running:
         yield running
