@@ -72,8 +72,8 @@ def draw_queries(world: World, context: Context, rng: np.random.Generator) -> np
     The subtopic's word, alone or after the category's name or a word for the style.
     """
     rows = len(context.group)
-    synonym = (rng.random(rows) ** 2 * SUBTOPIC_SYNONYMS).astype(np.int64)
-    style_word = 2 + context.style * STYLE_SYNONYMS + (rng.random(rows) ** 2 * STYLE_SYNONYMS).astype(np.int64)
+    synonym = (rng.random(rows) ** 3 * SUBTOPIC_SYNONYMS).astype(np.int64)
+    style_word = 2 + context.style * STYLE_SYNONYMS + (rng.random(rows) ** 3 * STYLE_SYNONYMS).astype(np.int64)
     kind = rng.random(rows)
     modifier = np.where(kind < 0.3, 0, np.where(kind < 0.4, 1, style_word))
     return np.where(context.search, world.vocabulary.query_number(context.group, synonym, modifier), -1)

@@ -69,7 +69,7 @@ def _texts(
 
     def one_of(words: np.ndarray, row: np.ndarray, count: int) -> np.ndarray:
         # The first synonym is the commonest, in titles as in queries.
-        return words[row, (rng.random(n) ** 2 * count).astype(int)]
+        return words[row, (rng.random(n) ** 3 * count).astype(int)]
 
     def any_of(words: tuple[str, ...]) -> np.ndarray:
         return np.array(words, object)[(rng.random(n) * len(words)).astype(int)]

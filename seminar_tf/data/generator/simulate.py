@@ -11,7 +11,7 @@ from seminar_tf.data.generator.interests import Interests, draw_interests
 from seminar_tf.data.generator.timeline import build_timeline, user_lengths
 from seminar_tf.data.generator.world import USER_STREAM, World
 
-# So rarely reached (about once in 10,000 requests) that the true probabilities need not know of it.
+# So rarely passed (once in 2,000 requests of preset demo) that the true probabilities need not know of it.
 MAX_CLICKS = 5
 
 
