@@ -75,22 +75,22 @@ def logs_to(path: Path, verbose: bool = False) -> Iterator[None]:
       verbose: print the records on stderr as well.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    root.handlers = [handler, *([logging.StreamHandler(sys.stderr)] if verbose else [])]
-    root.setLevel(logging.INFO)
-    absl_logger = logging.getLogger("absl")
-    absl_handlers, absl_level = absl_logger.handlers[:], absl_logger.level
-    absl_logger.handlers = []
-    absl_logger.setLevel(logging.INFO)
+    handlers = [handler, *([logging.StreamHandler(sys.stderr)] if verbose else [])]
+    # absl and TensorFlow print through handlers of their own; theirs give way, and their records go to the root's.
+    loggers = [logging.getLogger(name) for name in (None, "absl", "tensorflow", "tf_keras")]
+    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers = handlers if logger.parent is None else []
+        logger.propagate = True
+        logger.setLevel(logging.INFO)
     logging.captureWarnings(True)
     try:
         yield
     finally:
         logging.captureWarnings(False)
-        absl_logger.handlers, root.handlers = absl_handlers, before
-        absl_logger.setLevel(absl_level)
-        root.setLevel(level)
+        for logger, old_handlers, level, propagate in before:
+            logger.handlers, logger.propagate = old_handlers, propagate
+            logger.setLevel(level)
         handler.close()

@@ -45,7 +45,7 @@ def run_pipeline(
             try:
                 runner.run(pipeline)
             except ComponentError as error:
-                console.print(f"[bold red]{error}[/]\nlog: {log}", highlight=False, soft_wrap=True)
+                console.print(f"{error}\nlog: {log}", style="red", markup=False, highlight=False, soft_wrap=True)
                 raise
         report = build_report(config, runner.results)
     # Trainers removed their own state; what a killed run left behind ends with the first whole one.

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from seminar_tf.cli.console import quiet_native_logs
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config_io import from_yaml
 
@@ -22,6 +23,7 @@ def command(config_path: str, no_cache: bool) -> None:
     """
     config = from_yaml(PipelineConfig, config_path)
     console = Console()
+    quiet_native_logs()
     dataset = Path(config.data.path)
     console.rule("data")
     if dataset.exists():

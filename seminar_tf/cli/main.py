@@ -52,5 +52,6 @@ def main() -> None:
     try:
         cli()
     except (ConfigError, DatasetError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        # Markup would swallow a path with [brackets] in it.
+        Console(stderr=True).print("error:", str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)

@@ -7,6 +7,7 @@ import sys
 import click
 from rich.console import Console
 
+from seminar_tf.cli.console import quiet_native_logs
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config_io import from_yaml
 
@@ -36,6 +37,7 @@ def command(
     overrides += tuple(f"{key}={value}" for key, value in named.items() if value is not None)
     config = from_yaml(PipelineConfig, config_path, overrides)
     console = Console()
+    quiet_native_logs()
     with console.status("loading TensorFlow and TFX"):
         from pipelines.local_runner import ComponentError
         from pipelines.run import print_summary, run_pipeline
