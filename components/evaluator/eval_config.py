@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
-import tensorflow_model_analysis as tfma
-from google.protobuf.wrappers_pb2 import BoolValue, DoubleValue
+from google.protobuf.wrappers_pb2 import DoubleValue
+
+# The messages by their own module: TFMA 0.52 has them in its top level only once TFX is imported.
+from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.ranking_metrics import RANK_OUTPUT, SCORE_OUTPUT, RankingMetrics
 from components.evaluator.slices import SLICE_FEATURES
@@ -17,7 +19,7 @@ from seminar_tf.evaluation.saved_model import SIGNATURE
 GATE = ndcg_name(10)
 
 
-def eval_config(config: PipelineConfig, spec: DatasetSpec) -> tfma.EvalConfig:
+def eval_config(config: PipelineConfig, spec: DatasetSpec) -> config_pb2.EvalConfig:
     """Builds the configuration.
 
     A model is blessed when NDCG@10 is at least `evaluation.min_ndcg_at_10` and, where a blessed model exists, no more
@@ -31,45 +33,50 @@ def eval_config(config: PipelineConfig, spec: DatasetSpec) -> tfma.EvalConfig:
       The configuration for the stock Evaluator.
     """
     specs = [
-        tfma.MetricsSpec(
+        config_pb2.MetricsSpec(
             output_names=[RANK_OUTPUT],
             metrics=[
-                tfma.MetricConfig(
+                config_pb2.MetricConfig(
                     class_name=RankingMetrics.__name__,
                     module=RankingMetrics.__module__,
                     config=json.dumps({"cutoffs": sorted(config.evaluation.cutoffs)}),
                 )
             ],
-            per_slice_thresholds={GATE: _gate(config.evaluation.min_ndcg_at_10, config.evaluation.max_ndcg_drop)},
         )
     ]
+    # A plain threshold would hold for every slice by itself, cold items among them: this one is for all requests.
+    specs[0].per_slice_thresholds[GATE].thresholds.add(
+        slicing_specs=[config_pb2.SlicingSpec()],
+        threshold=_threshold(config.evaluation.min_ndcg_at_10, config.evaluation.max_ndcg_drop),
+    )
     if spec.has_requests:
         specs.append(
-            tfma.MetricsSpec(
+            config_pb2.MetricsSpec(
                 output_names=[SCORE_OUTPUT],
                 metrics=[
-                    tfma.MetricConfig(class_name="AUC"),
-                    tfma.MetricConfig(class_name="BinaryCrossEntropy", config=json.dumps({"name": "log_loss"})),
-                    tfma.MetricConfig(class_name="MeanLabel"),
-                    tfma.MetricConfig(class_name="MeanPrediction"),
+                    config_pb2.MetricConfig(class_name="AUC"),
+                    config_pb2.MetricConfig(class_name="BinaryCrossEntropy", config=json.dumps({"name": "log_loss"})),
+                    config_pb2.MetricConfig(class_name="MeanLabel"),
+                    config_pb2.MetricConfig(class_name="MeanPrediction"),
                 ],
             )
         )
-    return tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(signature_name=SIGNATURE)],
+    result = config_pb2.EvalConfig(
+        model_specs=[config_pb2.ModelSpec(signature_name=SIGNATURE)],
         metrics_specs=specs,
-        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in SLICE_FEATURES)],
-        options=tfma.Options(include_default_metrics=BoolValue(value=False)),
+        slicing_specs=[
+            config_pb2.SlicingSpec(),
+            *(config_pb2.SlicingSpec(feature_keys=[name]) for name in SLICE_FEATURES),
+        ],
     )
+    result.options.include_default_metrics.value = False
+    return result
 
 
-def _gate(minimum: float, max_drop: float) -> tfma.PerSliceMetricThresholds:
-    threshold = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(lower_bound=DoubleValue(value=minimum)),
-        change_threshold=tfma.GenericChangeThreshold(
-            direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute=DoubleValue(value=-max_drop)
+def _threshold(minimum: float, max_drop: float) -> config_pb2.MetricThreshold:
+    return config_pb2.MetricThreshold(
+        value_threshold=config_pb2.GenericValueThreshold(lower_bound=DoubleValue(value=minimum)),
+        change_threshold=config_pb2.GenericChangeThreshold(
+            direction=config_pb2.MetricDirection.HIGHER_IS_BETTER, absolute=DoubleValue(value=-max_drop)
         ),
     )
-    # A plain threshold would hold for every slice by itself, cold items among them.
-    overall = tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
-    return tfma.PerSliceMetricThresholds(thresholds=[overall])

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import seminar_tf  # noqa: F401  (settles the Keras version before TensorFlow loads)
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
+
 from components.evaluator.extractor import STAGE_NAME, ExtractRankings, ModelPath
 from seminar_tf.export.metadata import ModelMetadata
 
-import tensorflow_model_analysis as tfma  # isort: skip
-
 
 def custom_eval_shared_model(
-    eval_saved_model_path: str, model_name: str, eval_config: tfma.EvalConfig, **kwargs: Any
+    eval_saved_model_path: str, model_name: str, eval_config: config_pb2.EvalConfig, **kwargs: Any
 ) -> tfma.types.EvalSharedModel:
     """Checks that a model can be evaluated before Beam starts; the extractor loads it where it runs.
 
@@ -43,7 +43,7 @@ def custom_eval_shared_model(
 
 
 def custom_extractors(
-    eval_shared_model: tfma.types.MaybeMultipleEvalSharedModels, eval_config: tfma.EvalConfig, **kwargs: Any
+    eval_shared_model: tfma.types.MaybeMultipleEvalSharedModels, eval_config: config_pb2.EvalConfig, **kwargs: Any
 ) -> list[tfma.extractors.Extractor]:
     """The extractors that turn segments into ranked targets with slice keys.
 

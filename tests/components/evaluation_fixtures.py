@@ -86,7 +86,7 @@ def _segment(toy: Toy, user: bytes, split: str, start: int, end: int) -> bytes:
 
 
 class TableModule(tf.Module):
-    """score_click of a candidate = sigmoid of its table entry; the history must hold `expected` of each row's pairs."""
+    """score_click of a candidate is the sigmoid of its table entry, NaN if the history reaches the request."""
 
     def __init__(self, table: np.ndarray, folder: Path, vocabulary: list[str]) -> None:
         super().__init__()
