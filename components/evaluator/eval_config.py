@@ -14,7 +14,7 @@ from components.evaluator.slices import SLICE_FEATURES
 from seminar_tf.config import PipelineConfig
 from seminar_tf.data.dataset import DatasetSpec
 from seminar_tf.evaluation.metrics import ndcg_name
-from seminar_tf.evaluation.saved_model import SIGNATURE
+from seminar_tf.export.inputs import INDEXED_SIGNATURE
 
 GATE = ndcg_name(10)
 
@@ -62,7 +62,7 @@ def eval_config(config: PipelineConfig, spec: DatasetSpec) -> config_pb2.EvalCon
             )
         )
     result = config_pb2.EvalConfig(
-        model_specs=[config_pb2.ModelSpec(signature_name=SIGNATURE)],
+        model_specs=[config_pb2.ModelSpec(signature_name=INDEXED_SIGNATURE)],
         metrics_specs=specs,
         slicing_specs=[
             config_pb2.SlicingSpec(),

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 import seminar_tf  # noqa: F401  (settles the Keras version before TensorFlow loads)
+from seminar_tf.export.inputs import INDEXED_SIGNATURE, SCORE_PREFIX
 from seminar_tf.export.metadata import MetadataError, ModelMetadata
 from seminar_tf.features import names
 from seminar_tf.features.vocabulary import read_entries
 
 import tensorflow as tf  # isort: skip
-
-SIGNATURE = "rank_indexed"
 
 
 @dataclass(frozen=True)
@@ -117,15 +116,17 @@ class SavedModelRanker:
         self.metadata = ModelMetadata.load(path)
         self.history_length = self.metadata.history_length
         self._maps = maps or IdMaps()
-        self._output = f"score_{self.metadata.primary_task}"
+        self._output = SCORE_PREFIX + self.metadata.primary_task
         # The loaded object is kept: its signatures hold variables by weak reference only.
         self._model = tf.saved_model.load(str(path))
-        if SIGNATURE not in self._model.signatures:
-            raise MetadataError(f"{path} has signatures {sorted(self._model.signatures)}, expected {SIGNATURE!r}.")
-        self._call = self._model.signatures[SIGNATURE]
+        if INDEXED_SIGNATURE not in self._model.signatures:
+            raise MetadataError(
+                f"{path} has signatures {sorted(self._model.signatures)}, expected {INDEXED_SIGNATURE!r}."
+            )
+        self._call = self._model.signatures[INDEXED_SIGNATURE]
         if self._output not in self._call.structured_outputs:
             raise MetadataError(
-                f"{path}: signature {SIGNATURE!r} gives {sorted(self._call.structured_outputs)}, expected "
+                f"{path}: signature {INDEXED_SIGNATURE!r} gives {sorted(self._call.structured_outputs)}, expected "
                 f"{self._output!r}, the scores of the primary task."
             )
         self._inputs: dict[str, tf.TensorSpec] = self._call.structured_input_signature[1]
@@ -143,7 +144,8 @@ class SavedModelRanker:
         missing = self._inputs.keys() - translated.keys()
         if missing:
             raise MetadataError(
-                f"signature {SIGNATURE!r} wants {sorted(missing)}, which evaluation has not: {sorted(translated)}."
+                f"signature {INDEXED_SIGNATURE!r} wants {sorted(missing)}, which evaluation does not have; it has "
+                f"{sorted(translated)}."
             )
         feed = {
             name: tf.constant(_fit(translated[name], spec), dtype=spec.dtype) for name, spec in self._inputs.items()
