@@ -29,4 +29,6 @@ def test_both_layouts_hold_the_same_targets_and_histories() -> None:
 def test_ratio_is_near_the_number_of_targets(spread: bool, least: float) -> None:
     found = measure(users=6, events=1000, targets=20, sample=2, seed=1, spread=spread)
     assert (found["segment_examples"], found["target_examples"]) == (18, 120)
-    assert least < found["ratio"] < 21 and least < found["ratio_uncompressed"] < 21
+    assert least < found["ratio_uncompressed"] < 21
+    # Histories as short as these fit in gzip's window.
+    assert found["ratio"] > 1
