@@ -63,7 +63,10 @@ class ItemChannels(tf.keras.layers.Layer):
         self.channels = active_channels(config, items)
         self.token_embedding = token_embedding
         dim, heads = config.dim, config.heads
-        self.text = self.text_vector = self.image = self.attributes = None
+        self.text: TextEncoder | None = None
+        self.text_vector: VectorProjection | None = None
+        self.image: ImageEncoder | VectorProjection | None = None
+        self.attributes: AttributeEncoder | None = None
         mask = np.zeros((len(items.known), len(self.channels)), bool)
         for n, channel in enumerate(self.channels):
             if channel == "text":
@@ -122,9 +125,9 @@ class ItemChannels(tf.keras.layers.Layer):
         for channel in self.channels:
             if channel == "text":
                 columns.append(self._text(feature))
-            elif channel == "image":
+            elif channel == "image" and self.image is not None:
                 columns.append(self.image(feature("image")))
-            else:
+            elif channel == "attributes" and self.attributes is not None:
                 columns.append(self.attributes(ids, feature("attributes"), feature("numeric")))
         vectors = tf.stack(columns, axis=1)
         return tf.where(mask[..., tf.newaxis], vectors, 0.0), mask

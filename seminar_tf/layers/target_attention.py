@@ -66,7 +66,7 @@ class TargetAttention(tf.keras.layers.Layer):
         alpha = tf.matmul(query, self._split(keys @ tf.cast(self.key_kernel, keys.dtype)), transpose_b=True)
         if bias is not None:
             alpha += tf.cast(bias, alpha.dtype)
-        mask = mask[:, tf.newaxis, tf.newaxis, :] if mask.shape.rank == 2 else mask[:, tf.newaxis]
+        mask = mask[:, tf.newaxis, tf.newaxis, :] if len(mask.shape) == 2 else mask[:, tf.newaxis]
         values = self._split(keys @ tf.cast(self.value_kernel, keys.dtype))
         heads = tf.transpose(masked_softmax(alpha, mask) @ values, (0, 2, 1, 3))
         return tf.reshape(heads, tf.shape(target)) @ tf.cast(self.output_kernel, target.dtype)

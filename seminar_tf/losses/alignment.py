@@ -63,7 +63,7 @@ class AlignmentLoss(tf.keras.layers.Layer):
         """[B, L, ...] -> [B * chunks, c, ...], zero-padded at the end of each row."""
         length = tf.shape(x)[1]
         size = tf.maximum(tf.minimum(self.chunk_size, length), 1)
-        padded = tf.pad(x, [[0, 0], [0, -length % size]] + [[0, 0]] * (x.shape.rank - 2))
+        padded = tf.pad(x, [[0, 0], [0, -length % size]] + [[0, 0]] * (len(x.shape) - 2))
         return tf.reshape(padded, tf.concat([[-1, size], tf.shape(x)[2:]], axis=0))
 
     def get_config(self) -> dict[str, Any]:

@@ -77,7 +77,8 @@ class Seminar(MultiLossModel):
         self.exact = ExactSearchUnit(dim, heads, seeding.derive(seed, "exact"), name="exact")
         self.exact.build(None)
         self.recency = RecencyBias(heads, name="recency") if config.use_recency else None
-        self.short = self.interest = None
+        self.short: ShortBranch | None = None
+        self.interest: InterestUnit | None = None
         if config.short_length:
             short_seed = seeding.derive(seed, "short")
             self.short = ShortBranch(dim, heads, config.use_recency, short_seed, name="short")
@@ -99,7 +100,7 @@ class Seminar(MultiLossModel):
         self._create_weights()
         restore("gate", self.pairs.gate, tables)
         restored = self.interest is not None and restore("interest", self.interest, tables)
-        if restored and not config.share_gsu_esu:
+        if self.interest is not None and restored and not config.share_gsu_esu:
             # W^Q and W^K of pretraining; without it the GSU is a plain inner product.
             self.search.query_kernel.assign(self.interest.attention.query_kernel)
             self.search.key_kernel.assign(self.interest.attention.key_kernel)
@@ -142,8 +143,8 @@ class Seminar(MultiLossModel):
         target = self.pairs(candidates, query)
         blocks = [target, self._lifelong(target, history, typed, mask, gap, position, training)]
         matches = [tf.gather(self._popularity, candidates)[..., tf.newaxis], same_item(history, candidates, gap)]
-        if self.short is not None:
-            blocks += self._recent(target, history, typed, mask, gap, position)
+        if self.short is not None and self.interest is not None:
+            blocks += self._recent(self.short, self.interest, target, history, typed, mask, gap, position)
         matches += [self._dot(target, block) for block in blocks[1:]]
         request = tf.concat(
             [self._user(batch[names.USER_ATTRIBUTES]), self.pairs.query_vector(batch[names.QUERY]), calendar(moment)],
@@ -195,6 +196,8 @@ class Seminar(MultiLossModel):
 
     def _recent(
         self,
+        short: ShortBranch,
+        interest: InterestUnit,
         target: tf.Tensor,
         history: tf.Tensor,
         typed: tf.Tensor,
@@ -210,9 +213,9 @@ class Seminar(MultiLossModel):
 
         pairs = self.pairs(tf.where(valid, pick(history), 0), tf.where(valid, pick(typed), 0))
         gap, position = pick(gap), pick(position)
-        short = self.short(target, pairs, valid, gap, position)
-        interest = self.interest(pairs, valid[:, tf.newaxis], gap[:, tf.newaxis], position[:, tf.newaxis])
-        return [short, tf.broadcast_to(interest, tf.shape(target))]
+        x_short = short(target, pairs, valid, gap, position)
+        x_interest = interest(pairs, valid[:, tf.newaxis], gap[:, tf.newaxis], position[:, tf.newaxis])
+        return [x_short, tf.broadcast_to(x_interest, tf.shape(target))]
 
     def _user(self, attributes: tf.Tensor) -> tf.Tensor:
         """x_user: [B, A] int32 attribute ids -> [B, d]."""
