@@ -7,12 +7,11 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 
 from components.behavior_example_gen import arrow, images
 from components.behavior_example_gen.reading import COUNTS, REJECTED
 from components.behavior_example_gen.settings import IngestSettings
-from seminar_tf.data import rejection
+from seminar_tf.data import columns, rejection
 from seminar_tf.data.examples import item_example, query_example
 from seminar_tf.features.text import normalise_text
 
@@ -90,5 +89,7 @@ def sum_counts(pieces: Iterable[bytes]) -> dict[str, int]:
     table = arrow.from_bytes(pieces)
     if table is None:
         return {}
-    total: pa.Table = table.group_by("id").aggregate([("count", "sum")])
-    return dict(zip(total["id"].to_pylist(), total["count_sum"].to_pylist()))
+    ids = columns.strings(table["id"])
+    # Exact: float64 holds every count below 2**53.
+    total = np.bincount(ids.codes, weights=columns.integers(table["count"]), minlength=len(ids.values))
+    return {value.decode("utf-8"): int(count) for value, count in zip(ids.values, total)}
