@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 
 def quiet_native_logs() -> None:
-    """Keeps TensorFlow's C++ side to errors, unless the user asked for another level; call before it loads."""
+    """Keeps TensorFlow's C++ side to errors, unless the user asked for another level; call before it loads.
+
+    Google's client libraries, which Beam imports, also warn at import of each Python version they will leave.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google")

@@ -16,10 +16,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 def test_run_reports_every_component_with_its_rows(finished: FinishedRun) -> None:
     done = finished.components
-    assert list(done) == [
+    assert set(done) == {
         "BehaviorExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "Transform", "PSU", "SEMINAR",
         "LatestBlessedModel", "Evaluator", "Pusher",
-    ]  # fmt: skip
+    }  # fmt: skip
     assert not any(c["cached"] for c in done.values())
     assert done["BehaviorExampleGen"]["rows_in"] > done["BehaviorExampleGen"]["rows_out"] > 0
     assert done["Transform"]["rows_in"] == done["BehaviorExampleGen"]["rows_out"]
