@@ -157,7 +157,7 @@ def _trainer(
     or serving folder retrain the model.
     """
     relevant = PipelineConfig(root="", seed=config.seed, features=config.features, model=config.model, psu=config.psu)
-    code = _TRAINER_CODE
+    code: tuple[str, ...] = _TRAINER_CODE
     if stage == "seminar":
         code += _EXPORT_CODE
         thresholds = EvaluationConfig()

@@ -77,7 +77,9 @@ def logs_to(path: Path, verbose: bool = False) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    handlers = [handler, *([logging.StreamHandler(sys.stderr)] if verbose else [])]
+    handlers: list[logging.Handler] = [handler]
+    if verbose:
+        handlers.append(logging.StreamHandler(sys.stderr))
     # absl and TensorFlow print through handlers of their own; theirs give way, and their records go to the root's.
     loggers = [logging.getLogger(name) for name in (None, "absl", "tensorflow", "tf_keras")]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]

@@ -158,7 +158,10 @@ def _keep_first(values: tf.SparseTensor, most: int) -> tf.SparseTensor:
 
 def _standardise(values: tf.SparseTensor) -> tf.SparseTensor:
     """Zero mean and unit variance over the items that have the number; only catalog examples do."""
-    mean, variance = tft.mean(values.values), tft.var(values.values)
+    # Beam sizes its batches by the clock, and sums of floats depend on how they are cut. In float64 the difference
+    # vanishes when the result is rounded to float32: equal data gives equal bits.
+    exact = tf.cast(values.values, tf.float64)
+    mean = tf.cast(tft.mean(exact), tf.float32)
+    deviation = tf.cast(tf.sqrt(tft.var(exact)), tf.float32)
     # A column that is all alike tells nothing: zeros, not NaN.
-    scaled = tf.math.divide_no_nan(values.values - mean, tf.sqrt(variance))
-    return values.with_values(scaled)
+    return values.with_values(tf.math.divide_no_nan(values.values - mean, deviation))
