@@ -110,7 +110,7 @@ def metrics(ranks: np.ndarray) -> dict[str, float]:
       ranks: (T, 2) int64: candidates scored higher, and candidates scored equal, the target included.
 
     Returns:
-      ndcg@k and hit@k for CUTOFFS, and mrr; means over targets of the mean over the tied ranks. Empty without targets.
+      ndcg_at_k and hit_at_k for CUTOFFS, and mrr; means over targets of the mean over the tied ranks. Empty without targets.
     """
     if not len(ranks):
         return {}
@@ -119,8 +119,8 @@ def metrics(ranks: np.ndarray) -> dict[str, float]:
     found: dict[str, float] = {}
     gains = {"mrr": 1.0 / position}
     for cutoff in CUTOFFS:
-        gains[f"ndcg@{cutoff}"] = np.where(position <= cutoff, 1.0 / np.log2(position + 1), 0.0)
-        gains[f"hit@{cutoff}"] = (position <= cutoff).astype(np.float64)
+        gains[f"ndcg_at_{cutoff}"] = np.where(position <= cutoff, 1.0 / np.log2(position + 1), 0.0)
+        gains[f"hit_at_{cutoff}"] = (position <= cutoff).astype(np.float64)
     for name, gain in gains.items():
         total = np.concatenate([[0.0], np.cumsum(gain)])
         found[name] = round(float(((total[higher + equal] - total[higher]) / equal).mean()), 6)

@@ -15,16 +15,16 @@ from seminar_tf.data.generator.world import build_world
 
 def test_ideal_is_far_above_popularity(demo):
     ideal, popularity = demo.summary.ideal["ideal"], demo.summary.ideal["popularity"]
-    assert ideal["ndcg@10"] > 3 * popularity["ndcg@10"]
+    assert ideal["ndcg_at_10"] > 3 * popularity["ndcg_at_10"]
     random_hit = 10 / demo.config.items
-    assert popularity["hit@10"] > 5 * random_hit
+    assert popularity["hit_at_10"] > 5 * random_hit
     for metric in ideal:
         assert ideal[metric] > popularity[metric]
         assert ideal[metric] >= demo.summary.ideal["click_only"][metric]
 
 
 def test_the_query_helps_the_ideal_ranker(demo):
-    assert demo.summary.ideal["search"]["ideal"]["ndcg@10"] > demo.summary.ideal["browse"]["ideal"]["ndcg@10"]
+    assert demo.summary.ideal["search"]["ideal"]["ndcg_at_10"] > demo.summary.ideal["browse"]["ideal"]["ndcg_at_10"]
 
 
 def test_logged_labels_follow_the_truth(demo):
@@ -116,6 +116,6 @@ def test_ties_count_as_random_order():
     ]
     found = metrics(ranks)
     for k in (5, 10, 50):
-        assert found[f"ndcg@{k}"] == pytest.approx(np.mean([(p <= k) / np.log2(p + 1) for p in places]), abs=1e-6)
-        assert found[f"hit@{k}"] == pytest.approx(np.mean([p <= k for p in places]), abs=1e-6)
+        assert found[f"ndcg_at_{k}"] == pytest.approx(np.mean([(p <= k) / np.log2(p + 1) for p in places]), abs=1e-6)
+        assert found[f"hit_at_{k}"] == pytest.approx(np.mean([p <= k for p in places]), abs=1e-6)
     assert found["mrr"] == pytest.approx(np.mean([1 / p for p in places]), abs=1e-6)

@@ -187,4 +187,4 @@ def test_history_tells_more_than_popularity(demo):
             own = position[item]
             plain.append([(popularity > popularity[own]).sum(), (popularity == popularity[own]).sum()])
             personal.append([(scores > scores[own]).sum(), (scores == scores[own]).sum()])
-    assert metrics(np.array(personal))["ndcg@10"] > 1.2 * metrics(np.array(plain))["ndcg@10"]
+    assert metrics(np.array(personal))["ndcg_at_10"] > 1.2 * metrics(np.array(plain))["ndcg_at_10"]
