@@ -128,7 +128,12 @@ class Client:
           timeout_s: default deadline of a call, retries included.
           max_attempts: most calls for one answer; only UNAVAILABLE is tried again.
           backoff_s: wait before the second attempt; doubles with each.
+
+        Raises:
+          ValueError: `max_attempts` is below 1.
         """
+        if max_attempts < 1:
+            raise ValueError(f"max_attempts is {max_attempts}, expected 1 or more.")
         self.address = address
         self.model_name = model_name
         self.timeout_s = timeout_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import random
 import zlib
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from seminar_tf.data.one_user import Item, Pair, User, busiest_user, read_catalog, read_user
+from seminar_tf.cli.console import quiet_native_logs
 from seminar_tf.export.inputs import SCORE_PREFIX, RankRequest, raw_inputs
 
 if TYPE_CHECKING:
+    from seminar_tf.data.one_user import Item, Pair, User
     from serving.client import Answer, Client
 
 # What a server takes by default (config key serving.max_candidates).
@@ -53,6 +55,11 @@ def command(
     """Rank items for a real user at the moment of their last, held-out event, over gRPC."""
     if (model_dir is None) == (address is None):
         raise click.UsageError("give --model-dir (a server is started here) or --address (a running one).")
+    quiet_native_logs()
+    # Imported here, because it loads TensorFlow.
+    from seminar_tf.data.one_user import busiest_user, read_catalog, read_user
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     console = Console()
     catalog = read_catalog(dataset)
     user = read_user(dataset, user_id or busiest_user(dataset), list(catalog))
@@ -192,8 +199,8 @@ def describe(
 
 
 def _item(item_id: str, catalog: dict[str, Item]) -> dict[str, Any]:
-    item = catalog.get(item_id, Item("", ()))
-    return {"title": item.title, "attributes": list(item.attributes)}
+    item = catalog.get(item_id)
+    return {"title": item.title if item else "", "attributes": list(item.attributes) if item else []}
 
 
 def _pair(pair: Pair, catalog: dict[str, Item]) -> dict[str, Any]:

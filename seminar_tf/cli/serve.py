@@ -6,6 +6,8 @@ import logging
 
 import click
 
+from seminar_tf.cli.console import quiet_native_logs
+
 
 @click.command("serve")
 @click.option("--model-dir", required=True, type=click.Path(file_okay=False), help="Folder of numbered versions.")
@@ -28,6 +30,9 @@ def command(
 ) -> None:
     """Serve a pushed model over gRPC until SIGTERM or Ctrl-C; new versions are taken up as they appear."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    quiet_native_logs()
+    # Its loader of v1 sessions, which TensorFlow Serving uses as well, announces that it is deprecated.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         from serving.options import ModelSource, ServerOptions
         from serving.server import Server, ServerError
