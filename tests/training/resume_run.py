@@ -1,6 +1,6 @@
-"""Trains SEMINAR on a generated corpus in its own process, for test_resume: FOLDER is argv[1].
+"""Trains SEMINAR on a generated corpus in its own process, for test_resume: `FOLDER NAME STEPS`.
 
-With a third argument n, the process kills itself (SIGKILL) after n optimizer steps.
+With STEPS above 0 the process kills itself (SIGKILL) after so many optimizer steps.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from seminar_tf.training.requests import load_requests, load_users
 from seminar_tf.training.state import TrainingState
 from tests.training.corpus import ITEMS, QUERIES
 
-TASKS = ("click", "like")
+TASKS = ("click",)
 SEED = 3
 MODEL = ModelConfig(history_length=12, top_k=4, dim=8, heads=2, short_length=4, hidden_units=(8,), dropout=0.2)
-TRAIN = TrainConfig(epochs=3, batch_size=16, steps_per_checkpoint=3, patience=5, negatives=3)
+TRAIN = TrainConfig(epochs=2, batch_size=16, steps_per_checkpoint=3, patience=5, negatives=3)
 
 
 def features() -> tuple[FeatureSizes, ItemFeatures, ChannelTables]:
