@@ -60,7 +60,7 @@ def preprocessing_fn(
     outputs |= {name: value for name, value in inputs.items() if name.startswith(names.LABEL_PREFIX)}
     for name, value in inputs.items():
         if name.startswith(names.ITEM_NUMERIC_PREFIX):
-            outputs[name] = _standardise(value)
+            outputs[name] = standardise(value)
     return (
         outputs
         | _items(inputs, config)
@@ -156,12 +156,18 @@ def _keep_first(values: tf.SparseTensor, most: int) -> tf.SparseTensor:
     return tf.sparse.retain(values, values.indices[:, 1] < most)
 
 
-def _standardise(values: tf.SparseTensor) -> tf.SparseTensor:
-    """Zero mean and unit variance over the items that have the number; only catalog examples do."""
+def standardise(values: tf.SparseTensor) -> tf.SparseTensor:
+    """Scales to zero mean and unit variance over the items that have the number; only catalog examples do.
+
+    Args:
+      values: sparse (batch, None) float32.
+
+    Returns:
+      The same, scaled: (x - mean) / standard deviation, or 0 for a column that is all alike.
+    """
     # Beam sizes its batches by the clock, and sums of floats depend on how they are cut. In float64 the difference
     # vanishes when the result is rounded to float32: equal data gives equal bits.
     exact = tf.cast(values.values, tf.float64)
     mean = tf.cast(tft.mean(exact), tf.float32)
     deviation = tf.cast(tf.sqrt(tft.var(exact)), tf.float32)
-    # A column that is all alike tells nothing: zeros, not NaN.
     return values.with_values(tf.math.divide_no_nan(values.values - mean, deviation))

@@ -10,6 +10,7 @@ import pytest
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from pipelines.schema import raw_schema, write_schema
+from pipelines.transform import standardise
 from seminar_tf.config import FeatureConfig
 from seminar_tf.data.dataset import DatasetSpec
 from seminar_tf.data.examples import (
@@ -113,6 +114,25 @@ def test_catalog_becomes_tokens_attributes_and_scaled_numbers(made: tuple[Path, 
     query = rows[5]
     assert list(query["query"]) == [3] and list(query["query_count"]) == [5]
     assert list(query["query_tokens"]) == [tokens["red"], tokens["shoe"]]
+
+
+def test_numbers_are_scaled_alike_however_they_are_batched(tmp_path: Path) -> None:
+    prices = np.random.default_rng(1).lognormal(3.0, 2.0, 120).astype(np.float32)
+    raw = [item_example({"item_id": f"i{n}", "numeric_price": float(p)}, None, 1) for n, p in enumerate(prices)]
+    spec = DatasetSpec(spans=(1,), numeric=("price",))
+    found = []
+    for batch_size in (7, 120):
+        rows = transform(
+            raw,
+            tmp_path / str(batch_size),
+            spec,
+            FEATURES,
+            batch_size,
+            lambda inputs: {"price": standardise(inputs["item_numeric_price"])},
+        )
+        found.append(np.concatenate([row["price"] for row in rows]))
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0], (prices - prices.mean(dtype=np.float64)) / prices.std(dtype=np.float64), 1e-4)
 
 
 def test_schema_has_every_raw_feature_as_optional(tmp_path: Path) -> None:
