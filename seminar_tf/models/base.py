@@ -49,7 +49,8 @@ class MultiLossModel(tf.keras.Model):
         return tf.stack([tf.constant(self.seed, tf.int32), tf.cast(self.optimizer.iterations, tf.int32)])
 
     def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """One step of the optimizer on a batch."""
+        """One step of the optimizer on a batch dict (or the tuple that Keras wraps it in)."""
+        batch = tf.keras.utils.unpack_x_y_sample_weight(batch)[0]
         with tf.GradientTape() as tape:
             losses = self.compute_losses(batch, self.step_seed(), training=True)
             total = self.total(losses)
@@ -66,6 +67,7 @@ class MultiLossModel(tf.keras.Model):
 
     def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The losses of a batch, with draws that are the same in every evaluation."""
+        batch = tf.keras.utils.unpack_x_y_sample_weight(batch)[0]
         losses = self.compute_losses(batch, tf.constant([self.seed, -1], tf.int32), training=False)
         return self._update(losses, self.total(losses))
 

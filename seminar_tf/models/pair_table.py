@@ -31,7 +31,11 @@ class PairTable(tf.keras.layers.Layer):
         self.count = 1 + len(tables.channels)
         self.item_table = self._table("item_table", tables.item)
         self.query_table = self._table("query_table", tables.query)
-        self.item_mask = tf.constant(tables.item_mask)
+        # A weight that never trains, so that a checkpoint says by itself which channels an item has.
+        self.item_mask = self.add_weight(
+            name="item_mask", shape=tables.item_mask.shape, dtype=tf.bool, initializer="zeros", trainable=False
+        )
+        self.item_mask.assign(tables.item_mask)
         self.projections = self.add_weight(
             name="projections",  # G_j, query first
             shape=(self.count, self.dim, self.dim),

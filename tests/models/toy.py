@@ -25,7 +25,7 @@ def item_features(seed: int = 0, image: str = "pixels") -> ItemFeatures:
     rows = SIZES.items
     known = np.arange(rows) < rows - 2
     known[0] = False
-    pixels = rng.integers(0, 256, (rows, 8, 8, 3)).astype(np.uint8)
+    pixels = rng.integers(0, 256, (rows, 16, 16, 3)).astype(np.uint8)
     vectors = rng.normal(size=(rows, 5)).astype(np.float32)
     return ItemFeatures(
         tokens=rng.integers(0, SIZES.tokens, (rows, 4)).astype(np.int32),
