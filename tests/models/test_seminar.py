@@ -188,3 +188,20 @@ def test_gate_weights_sum_to_one() -> None:
     weights = _moved().gate_weights(np.array([3, 7], np.int32), np.array([1, 4], np.int32)).numpy()
     assert weights.shape == (2, 4)
     np.testing.assert_allclose(weights.sum(1), 1.0, atol=1e-5)
+
+
+def test_one_graph_serves_every_width_and_length(tmp_path) -> None:
+    """Unknown B, L and N, saved and loaded again: the same scores, by either way of the exact unit."""
+    model = _moved()
+    names = [name for name in toy.batch() if not name.startswith("label")]
+    wide = {name: [None] * np.ndim(toy.batch()[name]) for name in names}
+    spec = {name: tf.TensorSpec(wide[name], toy.batch()[name].dtype, name) for name in names}
+    module = tf.Module()
+    module.model = model
+    module.score = tf.function(lambda batch: model(batch)["click"], input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    for rows, length, candidates in ((1, 3, 1), (4, 9, 20), (2, 30, 17)):
+        batch = {n: v for n, v in toy.batch(8, rows, length, candidates).items() if n in spec}
+        found = loaded.score({n: tf.constant(v) for n, v in batch.items()})
+        np.testing.assert_allclose(found, _scores(model, batch), atol=1e-5)
