@@ -142,7 +142,11 @@ class Seminar(MultiLossModel):
         query = tf.broadcast_to(batch[names.QUERY][:, tf.newaxis], tf.shape(candidates))
         target = self.pairs(candidates, query)
         blocks = [target, self._lifelong(target, history, typed, mask, gap, position, training)]
-        matches = [tf.gather(self._popularity, candidates)[..., tf.newaxis], same_item(history, candidates, gap)]
+        matches = [
+            tf.gather(self._popularity, candidates)[..., tf.newaxis],
+            same_item(history, candidates, gap),
+            self._relevance(batch[names.QUERY], candidates),
+        ]
         if self.short is not None and self.interest is not None:
             blocks += self._recent(self.short, self.interest, target, history, typed, mask, gap, position)
         matches += [self._dot(target, block) for block in blocks[1:]]
@@ -216,6 +220,15 @@ class Seminar(MultiLossModel):
         x_short = short(target, pairs, valid, gap, position)
         x_interest = interest(pairs, valid[:, tf.newaxis], gap[:, tf.newaxis], position[:, tf.newaxis])
         return [x_short, tf.broadcast_to(x_interest, tf.shape(target))]
+
+    def _relevance(self, query: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+        """What the PSU's query-item loss trained: typed query against gated item, [B], [B, N] -> [B, N, 1].
+
+        Zero for the empty query, which says nothing of any item.
+        """
+        items = self.pairs(candidates, tf.zeros_like(candidates))
+        typed = tf.cast(query > names.EMPTY_QUERY_ID, tf.float32)[:, tf.newaxis]
+        return self._dot(items, (typed * self.pairs.query_vector(query))[:, tf.newaxis])
 
     def _user(self, attributes: tf.Tensor) -> tf.Tensor:
         """x_user: [B, A] int32 attribute ids -> [B, d]."""
