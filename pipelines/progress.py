@@ -74,7 +74,6 @@ def logs_to(path: Path, verbose: bool = False) -> Iterator[None]:
       path: log file; appended to.
       verbose: print the records on stderr as well.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     handlers: list[logging.Handler] = [handler]

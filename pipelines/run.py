@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from pipelines.local_runner import ComponentError, LocalRunner
 from pipelines.pipeline import create_pipeline
 from pipelines.progress import ComponentProgress, logs_to
 from pipelines.report import RunReport, build_report, report_path, write_report
+from seminar_tf.cli.console import native_stderr_to
 from seminar_tf.config import PipelineConfig
 
 _SHOWN = ("ndcg_at_5", "ndcg_at_10", "ndcg_at_50", "hit_at_10", "mrr")
@@ -38,7 +40,9 @@ def run_pipeline(
     """
     root = Path(config.root).resolve()
     log = root / "logs" / f"{datetime.datetime.now():%Y%m%d-%H%M%S}.log"
-    with logs_to(log, verbose):
+    log.parent.mkdir(parents=True, exist_ok=True)
+    aside = contextlib.nullcontext() if verbose else native_stderr_to(log)
+    with logs_to(log, verbose), aside:
         pipeline = create_pipeline(config, enable_cache)
         with ComponentProgress(console) as progress:
             runner = LocalRunner(progress.on_start, progress.on_end)

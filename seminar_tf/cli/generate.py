@@ -77,7 +77,9 @@ def _print_summary(console: Console, summary: Summary, out: Path, seconds: float
         reach.add_column(name, justify="left" if name == "ranker" else "right")
     for ranker in ("ideal", "popularity"):
         found = summary.ideal[ranker]
-        reach.add_row(ranker, *(f"{found[m]:.4f}" for m in ("ndcg_at_5", "ndcg_at_10", "ndcg_at_50", "hit_at_10", "mrr")))
+        reach.add_row(
+            ranker, *(f"{found[m]:.4f}" for m in ("ndcg_at_5", "ndcg_at_10", "ndcg_at_50", "hit_at_10", "mrr"))
+        )
     console.print(reach)
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from seminar_tf.cli.console import quiet_native_logs
+from seminar_tf.cli.console import native_stderr_to, quiet_native_logs
 from seminar_tf.export.inputs import SCORE_PREFIX, RankRequest, raw_inputs
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def command(
         user_attributes=user.attributes,
     )
     status = contextlib.nullcontext() if as_json else console.status("loading the model")
-    with status, _connect(address, model_dir, model_name) as client:
+    with native_stderr_to(), status, _connect(address, model_dir, model_name) as client:
         answer = _call(client, request, timeout_s)
     result = describe(request, answer, user, catalog, _task(answer, task), top)
     if as_json:

@@ -69,10 +69,10 @@ def test_predict_answers_a_real_user_over_grpc(finished: FinishedRun) -> None:
     model_dir = Path(finished.report["pushed"]).parent
     printed = run("predict", "--dataset", str(finished.dataset), "--model-dir", str(model_dir), "--json")
     answer = json.loads(printed[printed.index("{") :])
-    scores = [row["score"] for row in answer["ranked"]]
+    scores = [row["score"] for row in answer["results"]]
     assert len(scores) == 10
     assert scores == sorted(scores, reverse=True)
-    assert all(row["title"] is not None for row in answer["ranked"][:1])
+    assert all(row["title"] is not None for row in answer["results"][:1])
 
 
 def test_second_run_takes_everything_from_the_cache(finished: FinishedRun) -> None:
