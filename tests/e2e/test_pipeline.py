@@ -68,7 +68,7 @@ def test_tensorboard_has_each_loss_by_itself_and_the_projector(finished: Finishe
 def test_predict_answers_a_real_user_over_grpc(finished: FinishedRun) -> None:
     model_dir = Path(finished.report["pushed"]).parent
     printed = run("predict", "--dataset", str(finished.dataset), "--model-dir", str(model_dir), "--json")
-    answer = json.loads(printed[printed.index("{") :])
+    answer = json.loads(printed[printed.index("{\n") :])
     scores = [row["score"] for row in answer["results"]]
     assert len(scores) == 10
     assert scores == sorted(scores, reverse=True)
