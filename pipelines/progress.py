@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipelines.local_runner import NodeResult
-from pipelines.rows import rows_in, rows_out
+from pipelines.rows import RowCounter
 
 
 class ComponentProgress:
@@ -35,6 +35,7 @@ class ComponentProgress:
         )
         self._task = None
         self._step = ""
+        self._rows = RowCounter()
 
     def __enter__(self) -> ComponentProgress:
         self._bar.start()
@@ -55,9 +56,9 @@ class ComponentProgress:
     def on_end(self, result: NodeResult) -> None:
         """Prints what a component did."""
         seconds = "cached" if result.cached else f"{result.seconds:.1f}"
+        rows_in, rows_out = self._rows.count(result)
         self._console.print(
-            f"{self._step:>7} {result.name:<20} {seconds:>8}  {_count(rows_in(result)):>10}"
-            f"  {_count(rows_out(result)):>10}",
+            f"{self._step:>7} {result.name:<20} {seconds:>8}  {_count(rows_in):>10}  {_count(rows_out):>10}",
             highlight=False,
         )
 

@@ -15,7 +15,7 @@ import tfx
 from components.evaluator.results import read_metrics
 from pipelines.local_runner import NodeResult
 from pipelines.pipeline import PSU_ID, SEMINAR_ID
-from pipelines.rows import rows_in, rows_out
+from pipelines.rows import RowCounter
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config_io import to_json
 
@@ -63,6 +63,7 @@ def build_report(config: PipelineConfig, results: list[NodeResult]) -> RunReport
         pushed.get_string_custom_property("pushed_destination") if pushed.has_custom_property("pushed") else ""
     )
     ideal = Path(config.data.path) / "ideal.json"
+    rows = RowCounter()
     return RunReport(
         metrics=measured["overall"],
         slices=measured["slices"],
@@ -71,16 +72,7 @@ def build_report(config: PipelineConfig, results: list[NodeResult]) -> RunReport
         tensorboard={
             name: by_name[name].outputs["model_run"][0].uri for name in (PSU_ID, SEMINAR_ID) if name in by_name
         },
-        components=[
-            {
-                "name": r.name,
-                "seconds": round(r.seconds, 2),
-                "cached": r.cached,
-                "rows_in": rows_in(r),
-                "rows_out": rows_out(r),
-            }
-            for r in results
-        ],
+        components=[_component(result, rows) for result in results],
         reference=json.loads(ideal.read_text()) if ideal.exists() else {},
         environment={
             "python": platform.python_version(),
@@ -89,6 +81,17 @@ def build_report(config: PipelineConfig, results: list[NodeResult]) -> RunReport
             "seed": str(config.seed),
         },
     )
+
+
+def _component(result: NodeResult, rows: RowCounter) -> dict[str, Any]:
+    rows_in, rows_out = rows.count(result)
+    return {
+        "name": result.name,
+        "seconds": round(result.seconds, 2),
+        "cached": result.cached,
+        "rows_in": rows_in,
+        "rows_out": rows_out,
+    }
 
 
 def report_path(config: PipelineConfig) -> Path:

@@ -23,7 +23,9 @@ def test_run_reports_every_component_with_its_rows(finished: FinishedRun) -> Non
     assert not any(c["cached"] for c in done.values())
     assert done["BehaviorExampleGen"]["rows_in"] > done["BehaviorExampleGen"]["rows_out"] > 0
     assert done["Transform"]["rows_in"] == done["BehaviorExampleGen"]["rows_out"]
+    assert done["Transform"]["rows_out"] == done["SEMINAR"]["rows_in"]
     assert done["SEMINAR"]["rows_out"] > 0
+    assert done["Evaluator"]["rows_out"] == finished.report["metrics"]["requests"]
     for name in done:
         assert name in finished.printed
 

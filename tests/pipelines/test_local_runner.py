@@ -11,7 +11,7 @@ from tfx import v1 as tfx
 
 from pipelines.local_runner import ComponentError, LocalRunner, NodeResult
 from pipelines.progress import ComponentProgress
-from pipelines.rows import rows_in, rows_out
+from pipelines.rows import RowCounter
 from tests.pipelines.small_components import Numbers, Picky
 
 
@@ -41,8 +41,8 @@ def test_runs_in_order_and_counts_rows(tmp_path: Path) -> None:
     results, printed = run(tmp_path)
     assert [r.name for r in results] == ["Numbers", "Picky"]
     assert not any(r.cached for r in results)
-    assert (rows_in(results[0]), rows_out(results[0])) == (None, 7)
-    assert (rows_in(results[1]), rows_out(results[1])) == (7, None)
+    rows = RowCounter()
+    assert [rows.count(result) for result in results] == [(None, 7), (7, None)]
     lines = printed.splitlines()
     assert "Numbers" in lines[1]
     assert lines[1].split()[-1] == "7"
@@ -53,8 +53,8 @@ def test_second_run_is_cached_and_still_knows_its_rows_unless_forced(tmp_path: P
     run(tmp_path)
     results, printed = run(tmp_path)
     assert all(r.cached for r in results)
-    assert rows_out(results[0]) == 7
-    assert rows_in(results[1]) == 7
+    rows = RowCounter()
+    assert [rows.count(result) for result in results] == [(None, 7), (7, None)]
     assert printed.count("cached") == 2
     forced, _ = run(tmp_path, enable_cache=False)
     assert not any(r.cached for r in forced)
