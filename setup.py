@@ -22,9 +22,10 @@ setup(
         "tensorflow-recommenders>=0.7.7",
         "tensorflow-transform>=1.16.0",
         "tensorflow-model-analysis>=0.47.1",
+        # The warm-up requests of an exported model are its protos.
+        "tensorflow-serving-api>=2.16.1",
         "tfx>=1.16.0",
         "apache-beam[gcp,dill]>=2.72",
-        "faiss-cpu>=1.8",
         "numpy>=1.26",
         "pyarrow>=10",
         "pillow>=10",
@@ -36,10 +37,10 @@ setup(
         "setuptools<81",
     ],
     extras_require={
-        "serving": ["tensorflow-serving-api>=2.16.1", "grpcio>=1.60", "grpcio-health-checking>=1.48"],
+        "serving": ["grpcio>=1.60", "grpcio-health-checking>=1.48"],
         "kfp": ["kfp-pipeline-spec>=0.2.2"],
         "bench": ["matplotlib>=3.8"],
-        "dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "types-protobuf"],
+        "dev": ["pytest>=8", "pytest-timeout>=2", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "types-protobuf"],
     },
     entry_points={"console_scripts": ["seminar-tf=seminar_tf.cli.main:main"]},
 )

@@ -27,18 +27,19 @@ PSU_ID = "PSU"
 SEMINAR_ID = "SEMINAR"
 
 # What each stage's result depends on. An edit elsewhere leaves its cached outputs good.
-_INGEST_CODE = ("components/behavior_example_gen", "seminar_tf/data")
+_INGEST_CODE = ("components/behavior_example_gen", "seminar_tf/data", "seminar_tf/features")
 _TRANSFORM_CODE = ("pipelines/transform.py", "seminar_tf/features")
 _TRAINER_CODE = (
     "pipelines/trainers",
     "seminar_tf/encoders",
+    "seminar_tf/evaluation",
     "seminar_tf/features",
     "seminar_tf/layers",
     "seminar_tf/losses",
     "seminar_tf/models",
     "seminar_tf/training",
 )
-_EXPORT_CODE = ("seminar_tf/export", "seminar_tf/evaluation", "components/evaluator", "components/pusher")
+_EXPORT_CODE = ("seminar_tf/export", "components/evaluator", "components/pusher")
 
 
 def artifacts_dir(config: PipelineConfig) -> Path:
@@ -91,6 +92,7 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[tfx.dsl.compo
         data=dataclasses.replace(config.data, path=str(Path(config.data.path).resolve())),
         features=config.features,
         dataset=spec,
+        now_ms=config.data.now_ms,
         code=code_fingerprint(*_INGEST_CODE),
     )
     statistics_gen = tfx.components.StatisticsGen(

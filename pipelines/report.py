@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from dataclasses import asdict, dataclass, field
@@ -66,7 +67,7 @@ def build_report(config: PipelineConfig, results: list[NodeResult]) -> RunReport
     rows = RowCounter()
     return RunReport(
         metrics=measured["overall"],
-        slices=measured["slices"],
+        slices={name: values for name, values in measured["slices"].items() if values.get("requests", 0) > 0},
         blessed=(Path(blessing.uri) / "BLESSED").exists(),
         pushed=destination or None,
         tensorboard={
@@ -81,6 +82,15 @@ def build_report(config: PipelineConfig, results: list[NodeResult]) -> RunReport
             "seed": str(config.seed),
         },
     )
+
+
+def _finite(tree: Any) -> Any:
+    """The same tree with null for NaN and infinity, which JSON has no word for."""
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_finite(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
 def _component(result: NodeResult, rows: RowCounter) -> dict[str, Any]:
@@ -104,7 +114,10 @@ def write_report(config: PipelineConfig, report: RunReport) -> None:
     folder = report_path(config).parent
     folder.mkdir(parents=True, exist_ok=True)
     tree = asdict(report) | {"config": json.loads(to_json(config))}
-    for name, text in (("report.json", json.dumps(tree, indent=2)), ("report.md", _markdown(config, report))):
+    for name, text in (
+        ("report.json", json.dumps(_finite(tree), indent=2, allow_nan=False)),
+        ("report.md", _markdown(config, report)),
+    ):
         partial = folder / f".{name}.partial"
         partial.write_text(text + "\n", encoding="utf-8")
         os.replace(partial, folder / name)

@@ -54,6 +54,8 @@ candidates() { # version
 refused=()
 usable() { # python version
   local found
+  # With .venv/bin on PATH, as the tfx command line wants it, the venv must not be asked to rebuild itself.
+  case $1 in "$VENV"/*) return 1 ;; esac
   found=$("$1" -c 'import struct, sys; print("%d.%d" % sys.version_info[:2], struct.calcsize("P"))' 2>/dev/null) || return 1
   [ "$found" = "$2 8" ] || return 1
   if ! "$1" -c 'import ensurepip, venv' 2>/dev/null; then
@@ -91,9 +93,12 @@ pick() { # stack
   find_python $(versions_of "$1")
 }
 what_to_install() {
+  if [ -n "${SEMINAR_PYTHON:-}" ]; then
+    say "SEMINAR_PYTHON=$SEMINAR_PYTHON does not suit $1: it is $("$SEMINAR_PYTHON" --version 2>&1 | head -n 1)."
+  fi
   say "no suitable Python found for $1."
   [ "${#refused[@]}" -eq 0 ] || printf 'setup:   %s\n' "${refused[@]}" | awk '!seen[$0]++' >&2
-  if new_stack_runs; then
+  if [ "$1" != "TFX 1.16" ] && new_stack_runs; then
     die "Install one of Python 3.11, 3.12 or 3.13 with venv, for example:" \
         "  Ubuntu 24.04: apt-get install python3.12 python3.12-venv    Debian 13: apt-get install python3 python3-venv"
   fi
@@ -122,7 +127,7 @@ esac
 
 # --- the venv -------------------------------------------------------------------------------------------------
 LOCK=locks/tfx-$STACK-py${PYVERSION/./}.txt
-stamp="$(sha256sum "$LOCK" setup.py | sha256sum | cut -c1-16) $PYTHON $ROOT"
+stamp="$(sha256sum "$LOCK" setup.py | sha256sum | cut -c1-16) $ROOT"
 if [ -x "$VENV/bin/python" ] && [ "$(cat "$VENV/.seminar-stamp" 2>/dev/null)" = "$stamp" ]; then
   exit 0
 fi

@@ -24,6 +24,7 @@ class DataConfig:
       target_spans: `all` or `newest`: which spans' events may be targets; older spans then only give history.
       min_history: a target needs at least this many visible pairs.
       max_targets_per_user: newest train targets kept per user; 0 keeps all.
+      now_ms: events after this moment (ms since 1970, UTC) are rejected as in the future; 0 is the moment of ingestion.
       partitions: user-hash partitions that ingestion works on one at a time (memory against parallelism).
     """
 
@@ -35,6 +36,7 @@ class DataConfig:
     target_spans: str = "all"
     min_history: int = 1
     max_targets_per_user: int = 0
+    now_ms: int = 0
     partitions: int = 16
 
     def __post_init__(self) -> None:
@@ -50,6 +52,7 @@ class DataConfig:
             )
         positive("data.min_history", self.min_history)
         positive("data.partitions", self.partitions)
+        check(self.now_ms >= 0, "data.now_ms", self.now_ms, "0 or more")
         check(self.max_targets_per_user >= 0, "data.max_targets_per_user", self.max_targets_per_user, "0 or more")
 
 
@@ -246,20 +249,17 @@ class ServingConfig:
     Attributes:
       model_name: name that TF Serving and clients use.
       push_dir: folder of numbered versions; empty means `<root>/serving/<model_name>`.
-      max_candidates: N above which the server refuses a request.
       warmup_candidates: candidate widths of the warm-up requests.
     """
 
     model_name: str = "ranker"
     push_dir: str = ""
-    max_candidates: int = 20_000
     warmup_candidates: tuple[int, ...] = (1, 16, 200)
 
     def __post_init__(self) -> None:
-        positive("serving.max_candidates", self.max_candidates)
         check(bool(self.model_name), "serving.model_name", self.model_name, "a name")
-        fits = all(0 < width <= self.max_candidates for width in self.warmup_candidates)
-        check(fits, "serving.warmup_candidates", self.warmup_candidates, f"widths from 1 to {self.max_candidates}")
+        fits = all(width > 0 for width in self.warmup_candidates)
+        check(fits, "serving.warmup_candidates", self.warmup_candidates, "widths above 0")
 
 
 @dataclass(frozen=True)

@@ -104,10 +104,8 @@ def test_wrong_keys_and_types_are_told_with_file_and_key(tmp_path, text, message
         ("evaluation.cutoffs", [5]),
         ("evaluation.cutoffs", [0, 10]),
         ("evaluation.max_requests", -1),
-        ("serving.max_candidates", 0),
         ("serving.model_name", ""),
         ("serving.warmup_candidates", [0]),
-        ("serving.warmup_candidates", [30_000]),
     ],
 )
 def test_a_value_out_of_range_is_told_by_the_key_that_holds_it(key, value):

@@ -9,7 +9,7 @@ from tfx.proto import example_gen_pb2, range_config_pb2
 from components.behavior_example_gen.executor import Executor
 from components.behavior_example_gen.settings import IngestSettings, files_fingerprint, pack
 from seminar_tf.config import DataConfig, FeatureConfig
-from seminar_tf.data.dataset import DatasetError, DatasetSpec
+from seminar_tf.data.dataset import DatasetError, DatasetSpec, uses_requests
 from seminar_tf.features import names
 
 # The driver fills in the span and fingerprints what this matches.
@@ -58,7 +58,7 @@ class BehaviorExampleGen(FileBasedExampleGen):
             older_files=files_fingerprint(data.path, dataset.spans[-1] if span is None else span),
             code=code,
         )
-        assert settings.use_requests in (True, False)  # raises where the configuration asks for the impossible
+        uses_requests(data, dataset)  # asked here so that the impossible fails before anything runs
         splits = [example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=1) for name in names.SPLITS]
         chosen = None
         if span is not None:

@@ -13,7 +13,7 @@ from tfx.proto import example_gen_pb2
 from seminar_tf.config import DataConfig
 from seminar_tf.config_io import from_json, to_json
 from seminar_tf.data import schema
-from seminar_tf.data.dataset import DatasetError, DatasetSpec, find_spans, table_files
+from seminar_tf.data.dataset import DatasetSpec, find_spans, table_files, uses_requests
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,7 @@ class IngestSettings:
         Raises:
           DatasetError: the configuration asks for requests and the dataset has none.
         """
-        if self.data.targets == "requests" and not self.dataset.has_requests:
-            raise DatasetError(
-                f"data.targets is requests, but no span of {self.data.path} has a requests table. "
-                "Add one, or set data.targets to events."
-            )
-        return self.dataset.has_requests and self.data.targets != "events"
+        return uses_requests(self.data, self.dataset)
 
 
 def pack(settings: IngestSettings) -> example_gen_pb2.CustomConfig:

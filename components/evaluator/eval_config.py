@@ -12,7 +12,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluator.ranking_metrics import RANK_OUTPUT, SCORE_OUTPUT, RankingMetrics
 from components.evaluator.slices import SLICE_FEATURES
 from seminar_tf.config import PipelineConfig
-from seminar_tf.data.dataset import DatasetSpec
+from seminar_tf.data.dataset import DatasetSpec, uses_requests
 from seminar_tf.evaluation.metrics import ndcg_name
 from seminar_tf.export.inputs import INDEXED_SIGNATURE
 
@@ -27,7 +27,7 @@ def eval_config(config: PipelineConfig, spec: DatasetSpec) -> config_pb2.EvalCon
 
     Args:
       config: the run's configuration.
-      spec: the dataset; where it has logged requests, their labels give AUC, log loss and calibration too.
+      spec: the dataset; where targets are logged requests, their labels give AUC, log loss and calibration too.
 
     Returns:
       The configuration for the stock Evaluator.
@@ -49,7 +49,7 @@ def eval_config(config: PipelineConfig, spec: DatasetSpec) -> config_pb2.EvalCon
         slicing_specs=[config_pb2.SlicingSpec()],
         threshold=_threshold(config.evaluation.min_ndcg_at_10, config.evaluation.max_ndcg_drop),
     )
-    if spec.has_requests:
+    if uses_requests(config.data, spec):
         specs.append(
             config_pb2.MetricsSpec(
                 output_names=[SCORE_OUTPUT],

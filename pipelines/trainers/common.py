@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from seminar_tf.config import PipelineConfig, TrainConfig
 from seminar_tf.config_io import from_json, to_json
-from seminar_tf.data.dataset import DatasetSpec
+from seminar_tf.data.dataset import DatasetSpec, uses_requests
 from seminar_tf.features import names
 from seminar_tf.features.tables import ItemFeatures, QueryFeatures
 from seminar_tf.features.vocabulary import FeatureSizes, feature_sizes, read_vocabulary
@@ -70,7 +70,7 @@ class TrainerInputs:
     @property
     def uses_requests(self) -> bool:
         """Whether targets are candidates of logged requests, not events."""
-        return self.spec.has_requests and self.config.data.targets != "events"
+        return uses_requests(self.config.data, self.spec)
 
     def items(self) -> ItemFeatures:
         """Loads the catalog."""

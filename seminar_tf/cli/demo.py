@@ -41,15 +41,15 @@ def command(config_path: str, no_cache: bool) -> None:
         report = run_pipeline(config, console, enable_cache=not no_cache)
     except ComponentError:
         sys.exit(1)
-    versions = push_dir(config)
-    if not report.blessed and not (versions.exists() and any(versions.iterdir())):
-        console.print("[bold red]no model was blessed, so there is none to serve[/]")
+    if not report.blessed:
+        console.print("[bold red]the model was not blessed, so it was not pushed and there is none to serve[/]")
+        print_summary(console, report, config)
         sys.exit(1)
     console.rule("a request over gRPC")
     from seminar_tf.cli import predict
 
     predict.command.main(
-        ["--dataset", str(dataset), "--model-dir", str(versions), "--model-name", config.serving.model_name],
+        ["--dataset", str(dataset), "--model-dir", str(push_dir(config)), "--model-name", config.serving.model_name],
         standalone_mode=False,
     )
     console.rule("what the run came to")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from seminar_tf.data.one_user import Item, Pair, User
     from serving.client import Answer, Client
 
-# What a server takes by default (config key serving.max_candidates).
+# What a server takes by default (`seminar-tf serve --max-candidates`).
 _MOST_CANDIDATES = 20_000
 _SHOWN_PAIRS = 5
 
@@ -34,7 +34,11 @@ _SHOWN_PAIRS = 5
 @click.option("--model-name", default="ranker", show_default=True, help="The model's name on the server.")
 @click.option("--user", "user_id", help="User id; by default a busy user.")
 @click.option("--query", help='What the user types; "" asks for recommendations. Default: the held-out pair\'s query.')
-@click.option("--candidates", type=click.IntRange(1), help="Items to draw as candidates; by default the whole catalog.")
+@click.option(
+    "--candidates",
+    type=click.IntRange(1, _MOST_CANDIDATES),
+    help="Items to draw as candidates; by default the whole catalog, or 20,000 of it.",
+)
 @click.option("--top", default=10, show_default=True, type=click.IntRange(1), help="Rows shown.")
 @click.option("--task", help="Task whose score ranks; by default click, or the model's first.")
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Deadline of the call in seconds.")

@@ -9,10 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from seminar_tf.config import DataConfig
 from seminar_tf.data import schema
 from seminar_tf.data.errors import DatasetError
 
-__all__ = ["DatasetError", "DatasetSpec", "check_schema", "describe", "find_spans", "table_files"]
+__all__ = ["DatasetError", "DatasetSpec", "check_schema", "describe", "find_spans", "table_files", "uses_requests"]
 
 _SPAN = re.compile(r"span-(\d+)$")
 
@@ -38,6 +39,20 @@ class DatasetSpec:
     image_dim: int = 0
     text_dim: int = 0
     has_requests: bool = False
+
+
+def uses_requests(data: DataConfig, spec: DatasetSpec) -> bool:
+    """Whether targets are the candidates of logged requests, not the events themselves.
+
+    Raises:
+      DatasetError: the configuration asks for requests and the dataset has none.
+    """
+    if data.targets == "requests" and not spec.has_requests:
+        raise DatasetError(
+            f"data.targets is requests, but no span of {data.path} has a requests table. "
+            "Add one, or set data.targets to events."
+        )
+    return spec.has_requests and data.targets != "events"
 
 
 def table_files(path: str | Path, span: int, table: str) -> list[Path]:

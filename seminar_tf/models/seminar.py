@@ -94,9 +94,10 @@ class Seminar(MultiLossModel):
             )
             for task in tasks
         }
-        logs = np.log1p(np.where(items.known, items.count, 0)).astype(np.float32)
-        real = logs[items.known] if items.known.any() else logs
-        self._popularity = tf.constant((logs - real.mean()) / (real.std() + 1e-6))
+        counts = np.where(items.known, items.count, 0).astype(np.float32)
+        logs = np.log1p(counts[items.known] if items.known.any() else counts)
+        self._counts = tf.constant(counts)
+        self._log_count_mean, self._log_count_scale = float(logs.mean()), 1.0 / (float(logs.std()) + 1e-6)
         self._create_weights()
         restore("gate", self.pairs.gate, tables)
         restored = self.interest is not None and restore("interest", self.interest, tables)
@@ -143,7 +144,7 @@ class Seminar(MultiLossModel):
         target = self.pairs(candidates, query)
         blocks = [target, self._lifelong(target, history, typed, mask, gap, position, training)]
         matches = [
-            tf.gather(self._popularity, candidates)[..., tf.newaxis],
+            self._popularity(batch, training)[..., tf.newaxis],
             same_item(history, candidates, gap),
             self._relevance(batch[names.QUERY], candidates),
         ]
@@ -220,6 +221,19 @@ class Seminar(MultiLossModel):
         x_short = short(target, pairs, valid, gap, position)
         x_interest = interest(pairs, valid[:, tf.newaxis], gap[:, tf.newaxis], position[:, tf.newaxis])
         return [x_short, tf.broadcast_to(x_interest, tf.shape(target))]
+
+    def _popularity(self, batch: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
+        """Standardised log train count of the candidates, [B, N].
+
+        A positive of training is one of the pairs that were counted. It is left out of its own count: otherwise no
+        positive would ever have count 0, and the head would learn that unseen items are never right.
+        """
+        count = tf.gather(self._counts, batch[names.CANDIDATE_ITEM_ID])
+        if training:
+            labels = [batch[names.label(task)] for task in self.tasks if names.label(task) in batch]
+            positive = tf.add_n([tf.cast(label > 0.5, tf.float32) for label in labels]) if labels else 0.0
+            count = tf.maximum(count - tf.minimum(positive, 1.0), 0.0)
+        return (tf.math.log1p(count) - self._log_count_mean) * self._log_count_scale
 
     def _relevance(self, query: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         """What the PSU's query-item loss trained: typed query against gated item, [B], [B, N] -> [B, N, 1].

@@ -62,7 +62,8 @@ def test_fault_05_and_06_padding_never_reaches_a_score(training: bool) -> None:
 def test_many_candidates_score_as_one_by_one_and_rows_do_not_mix(seed: int) -> None:
     model, batch = _moved(), toy.batch(seed, candidates=20)
     scores = _scores(model, batch)
-    np.testing.assert_allclose(_scores(model, batch, training=True), scores, atol=1e-5)
+    unlabelled = {name: value for name, value in batch.items() if not name.startswith("label_")}
+    np.testing.assert_allclose(_scores(model, unlabelled, training=True), scores, atol=1e-5)
     for n in range(0, 20, 6):
         one = dict(batch, candidate_item_id=batch["candidate_item_id"][:, n : n + 1])
         np.testing.assert_allclose(_scores(model, one)[:, 0], scores[:, n], atol=1e-5)
@@ -72,6 +73,22 @@ def test_many_candidates_score_as_one_by_one_and_rows_do_not_mix(seed: int) -> N
     for row in range(len(scores)):
         alone = {name: value[row : row + 1] for name, value in batch.items()}
         np.testing.assert_allclose(_scores(model, alone)[0], scores[row], atol=1e-5)
+
+
+def test_a_positive_of_training_is_left_out_of_its_own_popularity() -> None:
+    model, batch = toy.seminar(), {name: tf.constant(value) for name, value in toy.batch(5).items()}
+    positive = np.max([batch[f"label_{task}"].numpy() > 0.5 for task in model.tasks], axis=0)
+    assert positive.any()
+    assert not positive.all()
+    served = model._popularity(batch, training=False).numpy()
+    trained = model._popularity(batch, training=True).numpy()
+    count = model._counts.numpy()[batch["candidate_item_id"].numpy()]
+    lowered = positive & (count > 0)
+    assert lowered.any()
+    np.testing.assert_array_equal(trained[~lowered], served[~lowered])
+    assert (trained[lowered] < served[lowered]).all()
+    again = np.log1p(count[lowered] - 1) - np.log1p(count[lowered])
+    np.testing.assert_allclose((trained - served)[lowered] / model._log_count_scale, again, atol=1e-5)
 
 
 def test_a_user_without_history_gets_finite_scores() -> None:

@@ -110,7 +110,8 @@ def metrics(ranks: np.ndarray) -> dict[str, float]:
       ranks: (T, 2) int64: candidates scored higher, and candidates scored equal, the target included.
 
     Returns:
-      ndcg_at_k and hit_at_k for CUTOFFS, and mrr; means over targets of the mean over the tied ranks. Empty without targets.
+      ndcg_at_k and hit_at_k for CUTOFFS, and mrr; means over targets of the mean over the tied ranks. Empty without
+      targets.
     """
     if not len(ranks):
         return {}
