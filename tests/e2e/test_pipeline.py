@@ -110,3 +110,11 @@ def test_tfx_command_line_creates_lists_updates_and_runs(finished: FinishedRun, 
     tfx("run", "create", "--pipeline_name", "tiny")
     versions = [v for v in (finished.root / "serving" / "ranker").iterdir() if v.name.isdigit()]
     assert versions
+
+
+def test_no_cache_runs_everything_again_to_the_same_metrics(finished: FinishedRun) -> None:
+    arguments = ("--config", str(TINY), "--data", str(finished.dataset), "--root", str(finished.root))
+    run("run", *arguments, "--no-cache")
+    again = report(finished.root)
+    assert not any(component["cached"] for component in again["components"])
+    assert again["metrics"] == finished.report["metrics"]
