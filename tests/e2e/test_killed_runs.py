@@ -62,10 +62,11 @@ def begun(root: Path, component: str) -> Callable[[], bool]:
 def in_the_middle(root: Path, component: str) -> Callable[[], bool]:
     """A test for: the component is at work, a Trainer far enough to have saved its state."""
     if component in ("PSU", "SEMINAR"):
+        # CheckpointManager writes the checkpoint's own files first and this one, which names it, last.
         state = root / "state"
-        known = set(state.rglob("*.index"))
+        known = set(state.rglob("checkpoint"))
         started = begun(root, component)
-        return lambda: started() and bool(set(state.rglob("*.index")) - known)
+        return lambda: started() and bool(set(state.rglob("checkpoint")) - known)
     return begun(root, component)
 
 
