@@ -16,6 +16,7 @@ from pipelines.progress import ComponentProgress, logs_to
 from pipelines.report import RunReport, build_report, report_path, write_report
 from seminar_tf.cli.console import native_stderr_to
 from seminar_tf.config import PipelineConfig
+from seminar_tf.memory import keep_freed_memory
 
 _SHOWN = ("ndcg_at_5", "ndcg_at_10", "ndcg_at_50", "hit_at_10", "mrr")
 
@@ -38,6 +39,7 @@ def run_pipeline(
       ComponentError: a component failed; the message names it and the log file.
       DatasetError: the dataset is missing or malformed.
     """
+    keep_freed_memory()
     root = Path(config.root).resolve()
     log = root / "logs" / f"{datetime.datetime.now():%Y%m%d-%H%M%S}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -112,7 +112,8 @@ class ModelConfig:
       hidden_units: widths of the prediction head's layers.
       cross_layers: TFRS Cross layers before the head's dense ones.
       dropout: rate in the prediction head.
-      text_layers: Transformer layers of the text encoder.
+      interest_layers: causal Transformer blocks over the pairs before <EOS> attends to them.
+      text_layers: Transformer layers of the text encoder; 0 is the mean of its tokens' embeddings.
     """
 
     history_length: int = 200
@@ -132,13 +133,16 @@ class ModelConfig:
     hidden_units: tuple[int, ...] = (128, 64)
     cross_layers: int = 1
     dropout: float = 0.0
+    interest_layers: int = 0
     text_layers: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("history_length", "serving_history_length", "top_k", "dim", "heads", "text_layers"):
+        for name in ("history_length", "serving_history_length", "top_k", "dim", "heads"):
             positive(f"model.{name}", getattr(self, name))
         check(self.dim % self.heads == 0, "model.heads", self.heads, f"a divisor of model.dim ({self.dim})")
         check(0.0 <= self.dropout < 1.0, "model.dropout", self.dropout, "at least 0 and below 1")
+        check(self.interest_layers >= 0, "model.interest_layers", self.interest_layers, "0 or more")
+        check(self.text_layers >= 0, "model.text_layers", self.text_layers, "0 or more")
         check(self.short_length >= 0, "model.short_length", self.short_length, "0 or more")
         check(self.cross_layers >= 0, "model.cross_layers", self.cross_layers, "0 or more")
         check(all(width > 0 for width in self.hidden_units), "model.hidden_units", self.hidden_units, "widths above 0")

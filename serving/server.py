@@ -21,6 +21,7 @@ import seminar_tf  # noqa: F401  (settles Keras 2 before TensorFlow loads)
 import tensorflow as tf  # isort: skip
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from seminar_tf.memory import keep_freed_memory
 from serving.codec import CodecError
 from serving.errors import CallError
 from serving.loaded_model import LoadedModel

@@ -18,6 +18,7 @@ from pipelines.trainers.common import (
     write_staged,
 )
 from seminar_tf.features.tables import ItemFeatures, QueryFeatures
+from seminar_tf.memory import keep_freed_memory
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.psu import PSU
 from seminar_tf.training.blocks import sequence_block
@@ -40,6 +41,7 @@ def run_fn(fn_args: Any) -> None:
     """
     inputs = trainer_inputs(fn_args, "psu")
     make_deterministic(inputs.config.seed)
+    keep_freed_memory()
     items, queries = inputs.items(), inputs.queries()
     with precision(inputs.train):
         model = PSU(inputs.config.model, inputs.train, inputs.sizes, items, queries, inputs.config.seed)

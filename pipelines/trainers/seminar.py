@@ -14,6 +14,7 @@ from seminar_tf.evaluation.metrics import ndcg_name
 from seminar_tf.export.metadata import PRIMARY_TASK
 from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features.tables import ItemFeatures, QueryFeatures
+from seminar_tf.memory import keep_freed_memory
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.seminar import Seminar
 from seminar_tf.training.blocks import request_block
@@ -39,6 +40,7 @@ def run_fn(fn_args: Any) -> None:
     """
     inputs = trainer_inputs(fn_args, "seminar")
     make_deterministic(inputs.config.seed)
+    keep_freed_memory()
     base = _base_model(inputs)
     items, queries = ItemFeatures.load(base / ITEMS_FILE), QueryFeatures.load(base / QUERIES_FILE)
     tables = ChannelTables.load(base / TABLES_FILE)

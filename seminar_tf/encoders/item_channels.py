@@ -136,7 +136,10 @@ class ItemChannels(tf.keras.layers.Layer):
         """Tokens, a supplied vector, or the sum of both."""
         parts = []
         if self.text is not None:
+            # Rows are filled from the left: columns that no text of the call reaches need no Transformer.
             tokens = feature("tokens")
+            longest = tf.reduce_max(tf.reduce_sum(tf.cast(tokens > 0, tf.int32), axis=1))
+            tokens = tokens[:, : tf.maximum(longest, 1)]
             parts.append(self.text(self.token_embedding(tokens), tokens > 0))
         if self.text_vector is not None:
             parts.append(self.text_vector(feature("text_vector")))

@@ -7,26 +7,41 @@ from typing import Any
 import tensorflow as tf
 
 from seminar_tf.layers import seeding
-from seminar_tf.layers.recency_bias import RecencyBias
+from seminar_tf.layers.recency_bias import PositionBias, RecencyBias
 from seminar_tf.layers.target_attention import TargetAttention
+from seminar_tf.layers.transformer_block import TransformerBlock
 
 
 class InterestUnit(tf.keras.layers.Layer):
     """Multi-head target attention with <EOS> as the target, then a feed-forward layer added to its output.
 
+    With `layers`, causal Transformer blocks run over the pairs first, so that <EOS> sees each pair in the light of
+    those before it (as in SASRec, arXiv 1808.09781). A block's output at a pair depends on no later pair, so all windows
+    of a history share one pass.
+
     Args:
       dim: d.
       heads: H.
       use_recency: add the learned time-gap and position bias.
+      layers: causal Transformer blocks.
       seed: of the initial weights.
     """
 
-    def __init__(self, dim: int, heads: int, use_recency: bool = True, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, dim: int, heads: int, use_recency: bool = True, layers: int = 0, seed: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.dim = dim
         self.heads = heads
         self.use_recency = use_recency
+        self.layers = layers
         self.seed = seed
+        self.blocks = [
+            TransformerBlock(dim, heads, seeding.derive(seed, f"causal_{n}"), name=f"causal_block_{n}")
+            for n in range(layers)
+        ]
+        # Of a pair's place before another one; blocks have no other notion of order.
+        self.distances = [PositionBias(heads, name=f"causal_distance_{n}") for n in range(layers)]
         self.attention = TargetAttention(dim, heads, seed, name="eos_attention")
         self.recency = RecencyBias(heads, name="eos_recency") if use_recency else None
         self.widen = tf.keras.layers.Dense(
@@ -52,6 +67,8 @@ class InterestUnit(tf.keras.layers.Layer):
         Returns:
           [B, W, d].
         """
+        for block, distance in zip(self.blocks, self.distances):
+            pairs = _causal(block, distance, pairs, tf.reduce_any(mask, axis=1))
         shape = tf.shape(mask)
         target = tf.broadcast_to(self.eos, (shape[0], shape[1], self.dim))
         bias = None
@@ -66,5 +83,14 @@ class InterestUnit(tf.keras.layers.Layer):
             "dim": self.dim,
             "heads": self.heads,
             "use_recency": self.use_recency,
+            "layers": self.layers,
             "seed": self.seed,
         }
+
+
+def _causal(block: TransformerBlock, distance: PositionBias, pairs: tf.Tensor, visible: tf.Tensor) -> tf.Tensor:
+    """A block in which pair i attends to the visible pairs up to itself: pairs [B, L, d], visible [B, L] -> [B, L, d]."""
+    places = tf.range(tf.shape(pairs)[1])
+    steps = places[:, tf.newaxis] - places
+    bias = tf.transpose(distance(steps), (2, 0, 1))[tf.newaxis]
+    return block(pairs, visible[:, tf.newaxis] & (steps >= 0), bias)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from seminar_tf.layers import seeding
 from seminar_tf.layers.masking import masked_softmax
+from seminar_tf.layers.projection import project
 
 
 class TargetAttention(tf.keras.layers.Layer):
@@ -62,14 +63,14 @@ class TargetAttention(tf.keras.layers.Layer):
           [B, N, d]; zeros where no key is valid.
         """
         # The scale goes on the N targets, not on the N x L scores.
-        query = self._split(target @ tf.cast(self.query_kernel, target.dtype) * self.head_dim**-0.5)
-        alpha = tf.matmul(query, self._split(keys @ tf.cast(self.key_kernel, keys.dtype)), transpose_b=True)
+        query = self._split(project(target, self.query_kernel) * self.head_dim**-0.5)
+        alpha = tf.matmul(query, self._split(project(keys, self.key_kernel)), transpose_b=True)
         if bias is not None:
             alpha += tf.cast(bias, alpha.dtype)
         mask = mask[:, tf.newaxis, tf.newaxis, :] if len(mask.shape) == 2 else mask[:, tf.newaxis]
-        values = self._split(keys @ tf.cast(self.value_kernel, keys.dtype))
+        values = self._split(project(keys, self.value_kernel))
         heads = tf.transpose(masked_softmax(alpha, mask) @ values, (0, 2, 1, 3))
-        return tf.reshape(heads, tf.shape(target)) @ tf.cast(self.output_kernel, target.dtype)
+        return project(tf.reshape(heads, tf.shape(target)), self.output_kernel)
 
     def gathered(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
         """Attention of each target over keys of its own.
@@ -85,7 +86,7 @@ class TargetAttention(tf.keras.layers.Layer):
         """
         shape = tf.shape(target)
         per_head = (self.dim, self.heads, self.head_dim)
-        query = target @ tf.cast(self.query_kernel, target.dtype) * self.head_dim**-0.5
+        query = project(target, self.query_kernel) * self.head_dim**-0.5
         query = tf.reshape(query, (shape[0], shape[1], self.heads, self.head_dim))
         folded = tf.einsum("bnhe,dhe->bnhd", query, tf.reshape(tf.cast(self.key_kernel, target.dtype), per_head))
         alpha = tf.matmul(folded, keys, transpose_b=True)
@@ -94,7 +95,7 @@ class TargetAttention(tf.keras.layers.Layer):
         mixed = masked_softmax(alpha, mask[:, :, tf.newaxis, :]) @ keys
         values = tf.reshape(tf.cast(self.value_kernel, target.dtype), per_head)
         heads = tf.einsum("bnhd,dhe->bnhe", mixed, values)
-        return tf.reshape(heads, shape) @ tf.cast(self.output_kernel, target.dtype)
+        return project(tf.reshape(heads, shape), self.output_kernel)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dim": self.dim, "heads": self.heads, "seed": self.seed}

@@ -24,9 +24,9 @@ class TransformerBlock(tf.keras.layers.Layer):
         self.dim = dim
         self.heads = heads
         self.seed = seed
-        self.norm_attention = tf.keras.layers.LayerNormalization(name="norm_attention")
+        self.norm_attention = tf.keras.layers.LayerNormalization(epsilon=1e-6, name="norm_attention")
         self.attention = TargetAttention(dim, heads, seeding.derive(seed, self.name), name="self_attention")
-        self.norm_dense = tf.keras.layers.LayerNormalization(name="norm_dense")
+        self.norm_dense = tf.keras.layers.LayerNormalization(epsilon=1e-6, name="norm_dense")
         self.widen = tf.keras.layers.Dense(
             2 * dim, activation="relu", kernel_initializer=seeding.glorot(seed, f"{self.name}/widen"), name="widen"
         )
@@ -34,10 +34,19 @@ class TransformerBlock(tf.keras.layers.Layer):
             dim, kernel_initializer=seeding.glorot(seed, f"{self.name}/narrow"), name="narrow"
         )
 
-    def call(self, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Args: x [B, T, d], mask [B, T] bool. Returns: [B, T, d]; masked positions are never attended to."""
+    def call(self, x: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
+        """Encodes a sequence; masked positions are never attended to.
+
+        Args:
+          x: [B, T, d].
+          mask: [B, T] bool, or [B, T, T] where each position (the second axis) sees others of its own.
+          bias: added to alpha, broadcastable to [B, H, T, T], or None.
+
+        Returns:
+          [B, T, d].
+        """
         normed = self.norm_attention(x)
-        x += self.attention(normed, normed, mask)
+        x += self.attention(normed, normed, mask, bias)
         return x + self.narrow(self.widen(self.norm_dense(x)))
 
     def get_config(self) -> dict[str, Any]:

@@ -85,7 +85,12 @@ class PSU(MultiLossModel):
         self.gate = ChannelGate(1 + len(self.channels), config.dim, config.use_gate, name="gate")
         self.gate.build(None)
         self.interest = InterestUnit(
-            config.dim, config.heads, config.use_recency, seeding.derive(seed, "interest"), name="interest"
+            config.dim,
+            config.heads,
+            config.use_recency,
+            config.interest_layers,
+            seeding.derive(seed, "interest"),
+            name="interest",
         )
         self.next_pair_loss = NextPairLoss(name="next_pair_loss")
         self.align_loss = AlignmentLoss(train.chunk_size, name="align_loss")

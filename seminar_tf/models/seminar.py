@@ -82,8 +82,9 @@ class Seminar(MultiLossModel):
         if config.short_length:
             short_seed = seeding.derive(seed, "short")
             self.short = ShortBranch(dim, heads, config.use_recency, short_seed, name="short")
+            interest_seed = seeding.derive(seed, "interest")
             self.interest = InterestUnit(
-                dim, heads, config.use_recency, seeding.derive(seed, "interest"), name="interest"
+                dim, heads, config.use_recency, config.interest_layers, interest_seed, name="interest"
             )
         self.user_attributes = tf.keras.layers.Embedding(
             sizes.attributes, dim, embeddings_initializer=seeding.normal(seed, "user", 0.05), name="user_attributes"
