@@ -71,6 +71,7 @@ class Server:
     @property
     def address(self) -> str:
         """host:port that clients connect to."""
+        keep_freed_memory()
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
         return f"{host}:{self.port}"
 

@@ -16,8 +16,8 @@ class InterestUnit(tf.keras.layers.Layer):
     """Multi-head target attention with <EOS> as the target, then a feed-forward layer added to its output.
 
     With `layers`, causal Transformer blocks run over the pairs first, so that <EOS> sees each pair in the light of
-    those before it (as in SASRec, arXiv 1808.09781). A block's output at a pair depends on no later pair, so all windows
-    of a history share one pass.
+    those before it (as in SASRec, arXiv 1808.09781). A block's output at a pair depends on no later pair, so all
+    windows of a history share one pass.
 
     Args:
       dim: d.
@@ -89,7 +89,7 @@ class InterestUnit(tf.keras.layers.Layer):
 
 
 def _causal(block: TransformerBlock, distance: PositionBias, pairs: tf.Tensor, visible: tf.Tensor) -> tf.Tensor:
-    """A block in which pair i attends to the visible pairs up to itself: pairs [B, L, d], visible [B, L] -> [B, L, d]."""
+    """A block in which a pair attends to the visible pairs up to itself: [B, L, d], visible [B, L] -> [B, L, d]."""
     places = tf.range(tf.shape(pairs)[1])
     steps = places[:, tf.newaxis] - places
     bias = tf.transpose(distance(steps), (2, 0, 1))[tf.newaxis]
