@@ -11,6 +11,7 @@ from seminar_tf.layers.recency_bias import RecencyBias
 from seminar_tf.layers.target_attention import TargetAttention
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class InterestUnit(tf.keras.layers.Layer):
     """Multi-head target attention with <EOS> as the target, then a feed-forward layer added to its output.
 
@@ -45,7 +46,7 @@ class InterestUnit(tf.keras.layers.Layer):
 
         Args:
           pairs: [B, L, d].
-          mask: [B, W, L] bool, the pairs visible to each window.
+          mask: [B, W, L] bool, the pairs visible to each window, wherever they are.
           gap_ms: [B, W, L] int64, the window's moment minus the pair's time, ms.
           position: [B, W, L] int32, 0 for the newest visible pair.
 

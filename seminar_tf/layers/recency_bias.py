@@ -10,11 +10,13 @@ GAP_BUCKETS = 64
 POSITION_BUCKETS = 56
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class RecencyBias(tf.keras.layers.Layer):
     """bias_h = gap_table[bucket(time gap), h] + position_table[bucket(position), h].
 
     Buckets are logarithmic: half octaves of seconds for the gap (63 at 94 years), quarter octaves for the position
-    counted from the newest pair, exact for the newest five (55 at 65,000 pairs).
+    counted from the newest pair, exact for the newest five (55 at 65,000 pairs). There is no mask: every pair gets a
+    bias, padding too, and whoever adds it to scores masks those.
 
     Args:
       heads: H.

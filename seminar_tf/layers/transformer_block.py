@@ -10,6 +10,7 @@ from seminar_tf.layers import seeding
 from seminar_tf.layers.target_attention import TargetAttention
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class TransformerBlock(tf.keras.layers.Layer):
     """Masked self-attention and a feed-forward layer of twice the width, each added to its input.
 
@@ -35,7 +36,15 @@ class TransformerBlock(tf.keras.layers.Layer):
         )
 
     def call(self, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Args: x [B, T, d], mask [B, T] bool. Returns: [B, T, d]; masked positions are never attended to."""
+        """Encodes sequences.
+
+        Args:
+          x: [B, T, d].
+          mask: [B, T] bool, False for positions never attended to, wherever they are.
+
+        Returns:
+          [B, T, d]; what stands at masked positions is of no meaning.
+        """
         normed = self.norm_attention(x)
         x += self.attention(normed, normed, mask)
         return x + self.narrow(self.widen(self.norm_dense(x)))
