@@ -12,8 +12,10 @@ import argparse
 import json
 import subprocess
 import sys
+from math import isfinite
 from pathlib import Path
-from statistics import fmean, stdev
+
+from seminar_tf.evaluation.significance import mean_interval
 
 _CONFIG = Path(__file__).resolve().parents[1] / "pipelines" / "configs" / "movielens.yaml"
 _METRICS = ("ndcg_at_5", "ndcg_at_10", "ndcg_at_50", "hit_at_10", "mrr")
@@ -23,8 +25,6 @@ _FLOORS = {
     "item-kNN, whole history": (0.0154, 0.0261, 0.0544),
     "item-kNN, last 10, decayed": (0.0422, 0.0548, 0.0860),
 }
-# Two-sided 95% points of Student's t with 1 to 9 degrees of freedom.
-_T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 def _seminar_tf(*arguments: str) -> None:
@@ -50,13 +50,6 @@ def measure(source: Path, work: Path, seed: int) -> dict[str, float]:
     return report["metrics"] | {"seconds": sum(component["seconds"] for component in report["components"])}
 
 
-def summary(values: list[float]) -> tuple[float, float]:
-    """Mean, and half the width of its 95% interval over seeds (Student's t; 0 for one seed)."""
-    if len(values) < 2:
-        return fmean(values), 0.0
-    return fmean(values), _T_95[min(len(values), 10) - 2] * stdev(values) / len(values) ** 0.5
-
-
 def main() -> None:
     """Prints the table and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -69,13 +62,15 @@ def main() -> None:
     print("| ranker | NDCG@5 | NDCG@10 | NDCG@50 |\n| --- | --- | --- | --- |")
     for name, floor in _FLOORS.items():
         print(f"| {name} | {' | '.join(f'{value:.4f}' for value in floor)} |")
-    table = {metric: summary([run[metric] for run in runs.values()]) for metric in _METRICS}
+    table = {metric: mean_interval([run[metric] for run in runs.values()]) for metric in _METRICS}
     cells = (f"{mean:.4f} ± {half:.4f}" for mean, half in (table[m] for m in _METRICS[:3]))
     print(f"| SEMINAR, mean of {len(runs)} seeds ± 95% | {' | '.join(cells)} |")
     for seed, run in runs.items():
         print(f"| seed {seed}, {run['seconds']:.0f} s | {' | '.join(f'{run[m]:.4f}' for m in _METRICS[:3])} |")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"runs": runs, "summary": table, "floors": _FLOORS}, indent=2) + "\n")
+    # JSON has no NaN: fewer than 3 seeds have a mean and no interval.
+    shown = {name: (mean, half if isfinite(half) else None) for name, (mean, half) in table.items()}
+    options.out.write_text(json.dumps({"runs": runs, "summary": shown, "floors": _FLOORS}, indent=2) + "\n")
     worst = min(run["ndcg_at_10"] for run in runs.values())
     print(f"lowest NDCG@10 {worst:.4f}, popularity {_FLOORS['popularity'][1]:.4f}")
 

@@ -7,24 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from pipelines.trainers.common import TrainerInputs, precision, trainer_inputs, write_report
 from pipelines.trainers.psu import ITEMS_FILE, QUERIES_FILE, TABLES_FILE
 from seminar_tf.evaluation.metrics import ndcg_name
+from seminar_tf.evaluation.requests import Request
 from seminar_tf.export.metadata import PRIMARY_TASK
 from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features.tables import ItemFeatures, QueryFeatures
 from seminar_tf.memory import keep_freed_memory
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.seminar import Seminar
-from seminar_tf.training.blocks import request_block
-from seminar_tf.training.inputs import Epochs, RequestCutter, corpus_epochs, read_corpus
+from seminar_tf.training.blocks import candidate_width, request_block
+from seminar_tf.training.calibration import calibration_log
+from seminar_tf.training.inputs import Epochs, MemoryEpochs, RequestCutter, corpus_epochs, read_corpus
 from seminar_tf.training.loop import Monitor, TrainingResult, compile_model, make_deterministic, train
 from seminar_tf.training.negatives import NegativeSampler
 from seminar_tf.training.ranking import LiveRanker, ranking_metrics
-from seminar_tf.training.requests import load_requests, load_users
+from seminar_tf.training.requests import UserSegments, join_targets, load_requests, load_users
 from seminar_tf.training.state import TrainingState
-from seminar_tf.training.tensorboard import gate_log
+from seminar_tf.training.tensorboard import TrainingLog, gate_log
 
 MONITOR = Monitor(ndcg_name(10), True)
 
@@ -66,15 +69,23 @@ def _train(
 ) -> TrainingResult:
     seed = inputs.config.seed
     data = train_data(inputs, items)
-    requests = _eval_requests(inputs)
+    users = _eval_users(inputs)
+    requests = _eval_requests(inputs, users)
     ranker = LiveRanker(model, primary_task(inputs.spec.tasks), inputs.config.model.history_length)
     catalog = np.flatnonzero(items.known).astype(np.int32)
 
     def evaluate() -> dict[str, float]:
         return ranking_metrics(ranker, requests, catalog, inputs.config.evaluation, seed, "eval")
 
-    gates = gate_log(model, ("query", *tables.channels), items.known, queries.known, seed)
-    return train(model, data, inputs.train, evaluate, MONITOR, state, inputs.run_dir, gates)
+    logs = [gate_log(model, ("query", *tables.channels), items.known, queries.known, seed)]
+    if users is not None:
+        logs.append(calibration_log(model, calibration_data(inputs, items, users), inputs.spec.tasks))
+
+    def log_epoch(log: TrainingLog, step: int) -> None:
+        for write in logs:
+            write(log, step)
+
+    return train(model, data, inputs.train, evaluate, MONITOR, state, inputs.run_dir, log_epoch)
 
 
 def train_data(inputs: TrainerInputs, items: ItemFeatures) -> Epochs:
@@ -82,16 +93,23 @@ def train_data(inputs: TrainerInputs, items: ItemFeatures) -> Epochs:
     config, tasks, seed = inputs.train, inputs.spec.tasks, inputs.config.seed
     to_block = partial(request_block, grouped=inputs.uses_requests)
     corpus = read_corpus(inputs.files["train"], tasks, to_block, config.memory_pairs)
-    cutter = RequestCutter(
-        length=inputs.config.model.history_length,
-        attributes=inputs.config.features.max_attributes,
-        tasks=tasks,
-        width=corpus.width,
-        drawn=config.impression_negatives if inputs.uses_requests else config.negatives,
-        sampler=NegativeSampler(items.known, items.count, config.popular_negatives, config.popularity_power),
-        seed=seed,
-    )
+    drawn = config.impression_negatives if inputs.uses_requests else config.negatives
+    cutter = _cutter(inputs, items, corpus.width, drawn, "train")
     return corpus_epochs(corpus, tasks, to_block, cutter, config.batch_size, seed, config.shuffle_buffer)
+
+
+def calibration_data(inputs: TrainerInputs, items: ItemFeatures, users: UserSegments) -> tf.data.Dataset:
+    """The eval requests whose predicted probabilities are held against what came true, the same in every epoch.
+
+    Where targets are candidates of logged requests: all candidates of the requests with a known label, and none drawn;
+    with `impression_negatives` the base rate of training is lower than theirs. Where targets are events: each eval
+    positive with as many negatives as in training, drawn from eval's own stream, so that the base rate is training's.
+    """
+    config = inputs.train
+    block = request_block(join_targets(users), grouped=inputs.uses_requests)
+    drawn = 0 if inputs.uses_requests else config.negatives
+    cutter = _cutter(inputs, items, candidate_width(block), drawn, "eval")
+    return MemoryEpochs(block, cutter, config.batch_size, inputs.config.seed).epoch(0)
 
 
 def primary_task(tasks: tuple[str, ...]) -> str:
@@ -99,11 +117,33 @@ def primary_task(tasks: tuple[str, ...]) -> str:
     return PRIMARY_TASK if PRIMARY_TASK in tasks else tasks[0]
 
 
-def _eval_requests(inputs: TrainerInputs) -> list[Any]:
+def _cutter(inputs: TrainerInputs, items: ItemFeatures, width: int, drawn: int, split: str) -> RequestCutter:
+    config = inputs.train
+    return RequestCutter(
+        length=inputs.config.model.history_length,
+        attributes=inputs.config.features.max_attributes,
+        tasks=inputs.spec.tasks,
+        width=width,
+        drawn=drawn,
+        sampler=NegativeSampler(items.known, items.count, config.popular_negatives, config.popularity_power),
+        seed=inputs.config.seed,
+        split=split,
+    )
+
+
+def _eval_users(inputs: TrainerInputs) -> UserSegments | None:
+    """Users with eval targets; None where there is none."""
     if not inputs.files["eval"]:
+        return None
+    config = inputs.train
+    users = load_users(inputs.files, "eval", inputs.spec.tasks, config.max_eval_requests, inputs.config.seed)
+    return users if users.users else None
+
+
+def _eval_requests(inputs: TrainerInputs, users: UserSegments | None) -> list[Request]:
+    if users is None:
         return []
     tasks = inputs.spec.tasks
-    users = load_users(inputs.files, "eval", tasks, inputs.train.max_eval_requests, inputs.config.seed)
     return load_requests(users, tasks.index(primary_task(tasks)), inputs.config.model.history_length)
 
 

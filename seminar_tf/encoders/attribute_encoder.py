@@ -10,6 +10,7 @@ from seminar_tf.layers import seeding
 from seminar_tf.layers.masking import masked_mean
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class AttributeEncoder(tf.keras.layers.Layer):
     """Projection W_a of the mean attribute embedding, the item id's embedding and the numeric columns.
 
@@ -46,7 +47,7 @@ class AttributeEncoder(tf.keras.layers.Layer):
 
         Args:
           ids: [n] int32 item ids.
-          attributes: [n, A] int32 attribute ids, 0 is padding.
+          attributes: [n, A] int32 attribute ids, 0 is padding, wherever it is: order does not count.
           numeric: [n, F] float32, scaled; F may be 0.
 
         Returns:

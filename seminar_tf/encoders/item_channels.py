@@ -40,7 +40,7 @@ def active_channels(config: ModelConfig, items: ItemFeatures) -> tuple[str, ...]
 class ItemChannels(tf.keras.layers.Layer):
     """Gathers the features of items by id and runs their encoders, once an id.
 
-    Not rebuilt from a config: it holds the catalog's features. They are constants, not weights.
+    Not rebuilt from a config: it holds the catalog's features. They are constants, not weights. Its encoders are.
 
     Args:
       config: sizes and channels.
@@ -80,8 +80,8 @@ class ItemChannels(tf.keras.layers.Layer):
             elif channel == "image":
                 mask[:, n] = items.has_image
                 image_seed = seeding.derive(seed, "image")
-                if items.image.ndim == 4:
-                    self.image = ImageEncoder(dim, heads, items.image.shape[1], seed=image_seed, name="image")
+                if items.image.ndim > 2:
+                    self.image = ImageEncoder(dim, heads, seed=image_seed, name="image")
                 else:
                     self.image = VectorProjection(dim, image_seed, name="image_vector")
             else:

@@ -10,6 +10,7 @@ from seminar_tf.layers import seeding
 from seminar_tf.layers.masking import masked_mean
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class QueryEncoder(tf.keras.layers.Layer):
     """Projection W_q of the mean of the token embeddings plus the query id's embedding.
 
@@ -34,7 +35,16 @@ class QueryEncoder(tf.keras.layers.Layer):
         )
 
     def call(self, ids: tf.Tensor, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Args: ids [n] int32, tokens [n, T, d] token embeddings, mask [n, T] bool. Returns: [n, d]."""
+        """Encodes queries.
+
+        Args:
+          ids: [n] int32 query ids.
+          tokens: [n, T, d] token embeddings.
+          mask: [n, T] bool, False for padding, wherever it is: order does not count.
+
+        Returns:
+          [n, d].
+        """
         return self.project(self.ids(ids) + masked_mean(tokens, mask))
 
     def get_config(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from seminar_tf.layers.masking import masked_mean
 from seminar_tf.layers.transformer_block import TransformerBlock
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class TextEncoder(tf.keras.layers.Layer):
     """Token and position embeddings, Transformer blocks, masked mean, projection W_t.
 
@@ -51,7 +52,7 @@ class TextEncoder(tf.keras.layers.Layer):
 
         Args:
           tokens: [n, T, d] token embeddings, T at most max_tokens.
-          mask: [n, T] bool, False for padding.
+          mask: [n, T] bool, False for padding; a token's position is its place in the row, so pad on the right.
 
         Returns:
           [n, d]; what a text without any token gives is no text's vector and must be masked by the caller.

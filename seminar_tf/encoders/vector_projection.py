@@ -9,6 +9,7 @@ import tensorflow as tf
 from seminar_tf.layers import seeding
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class VectorProjection(tf.keras.layers.Layer):
     """Layer normalisation, so that the supplier's scale does not matter, then a linear map to d.
 
@@ -27,7 +28,14 @@ class VectorProjection(tf.keras.layers.Layer):
         )
 
     def call(self, vectors: tf.Tensor) -> tf.Tensor:
-        """Args: vectors [n, D] float32. Returns: [n, d]."""
+        """Projects vectors, each by itself, so that there is no mask: the caller masks items without one.
+
+        Args:
+          vectors: [n, D] float32.
+
+        Returns:
+          [n, d].
+        """
         return self.project(self.norm(vectors))
 
     def get_config(self) -> dict[str, Any]:

@@ -16,7 +16,8 @@ class ItemFeatures:
       tokens: (V, T) int32 token ids, 0 is padding.
       attributes: (V, A) int32 attribute ids, 0 is padding.
       numeric: (V, F) float32, scaled; F may be 0.
-      image: (V, S, S, 3) uint8 pixels, or (V, D) float32 vectors, or (V, 0) float32 where the data has no images.
+      image: (V, S, S, 3) uint8 pixels, or (V, P, D) float32 patches, or (V, D) float32 vectors; D is 0 where the data
+        has no images.
       text_vector: (V, D) float32; D is 0 where titles and texts are tokens only.
       has_text, has_image, has_attributes: (V,) bool, whether the item has that modality.
       known: (V,) bool, True for rows of the vocabulary (real items), False for padding and OOV buckets.

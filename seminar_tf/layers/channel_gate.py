@@ -9,6 +9,7 @@ import tensorflow as tf
 from seminar_tf.layers.masking import NEGATIVE, masked_softmax
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class ChannelGate(tf.keras.layers.Layer):
     """Softmax over channels, each logit a function of its own channel: logit_m = w_m . x^(m) + b_m.
 
@@ -56,7 +57,7 @@ class ChannelGate(tf.keras.layers.Layer):
 
         Args:
           x: [..., C, d] channel vectors.
-          mask: [..., C] bool, False where the channel is missing.
+          mask: [..., C] bool, False where the channel is missing, whichever it is.
           first: index of the first of them among all channels.
 
         Returns:

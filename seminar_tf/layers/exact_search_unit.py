@@ -7,6 +7,7 @@ import tensorflow as tf
 from seminar_tf.layers.target_attention import TargetAttention
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class ExactSearchUnit(TargetAttention):
     """x_lifelong = Concat(head_1 .. head_H) W^ESU over the K kept pairs of each candidate, weights of its own.
 
@@ -20,7 +21,7 @@ class ExactSearchUnit(TargetAttention):
         Args:
           target: [B, N, d] candidate pairs.
           selected: [B, N, K, d] kept pairs.
-          mask: [B, N, K] bool.
+          mask: [B, N, K] bool, False for places of the K that hold no pair, wherever they are.
           bias: [B, N, H, K] recency bias, or None.
 
         Returns:

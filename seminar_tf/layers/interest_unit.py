@@ -7,11 +7,13 @@ from typing import Any
 import tensorflow as tf
 
 from seminar_tf.layers import seeding
-from seminar_tf.layers.recency_bias import PositionBias, RecencyBias
+from seminar_tf.layers.position_bias import PositionBias
+from seminar_tf.layers.recency_bias import RecencyBias
 from seminar_tf.layers.target_attention import TargetAttention
 from seminar_tf.layers.transformer_block import TransformerBlock
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class InterestUnit(tf.keras.layers.Layer):
     """Multi-head target attention with <EOS> as the target, then a feed-forward layer added to its output.
 
@@ -60,7 +62,7 @@ class InterestUnit(tf.keras.layers.Layer):
 
         Args:
           pairs: [B, L, d].
-          mask: [B, W, L] bool, the pairs visible to each window.
+          mask: [B, W, L] bool, the pairs visible to each window, wherever they are.
           gap_ms: [B, W, L] int64, the window's moment minus the pair's time, ms.
           position: [B, W, L] int32, 0 for the newest visible pair.
 

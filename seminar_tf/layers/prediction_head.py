@@ -12,8 +12,11 @@ from seminar_tf.layers import seeding
 from seminar_tf.layers.stateless_dropout import StatelessDropout
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class PredictionHead(tf.keras.layers.Layer):
     """TFRS Cross layers, dense layers, and a linear path past them from the matching scores to the logit.
+
+    There is no mask: a candidate's logit depends on its own features alone, and padding's is the caller's to ignore.
 
     Args:
       hidden_units: widths of the dense layers.

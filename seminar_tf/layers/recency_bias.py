@@ -10,34 +10,13 @@ GAP_BUCKETS = 64
 POSITION_BUCKETS = 56
 
 
-class PositionBias(tf.keras.layers.Layer):
-    """bias_h = table[bucket(steps), h], with the buckets of RecencyBias' positions.
-
-    Args:
-      heads: H.
-    """
-
-    def __init__(self, heads: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.heads = heads
-
-    def build(self, input_shape: Any) -> None:
-        self.table = self.add_weight(name="table", shape=(POSITION_BUCKETS, self.heads), initializer="zeros")
-        super().build(input_shape)
-
-    def call(self, steps: tf.Tensor) -> tf.Tensor:
-        """[...] int32 steps from one pair to another -> [..., H] float32; negative counts as 0."""
-        return tf.gather(self.table, RecencyBias.position_bucket(steps))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "heads": self.heads}
-
-
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class RecencyBias(tf.keras.layers.Layer):
     """bias_h = gap_table[bucket(time gap), h] + position_table[bucket(position), h].
 
     Buckets are logarithmic: half octaves of seconds for the gap (63 at 94 years), quarter octaves for the position
-    counted from the newest pair, exact for the newest five (55 at 65,000 pairs).
+    counted from the newest pair, exact for the newest five (55 at 65,000 pairs). There is no mask: every pair gets a
+    bias, padding too, and whoever adds it to scores masks those.
 
     Args:
       heads: H.

@@ -9,6 +9,7 @@ import tensorflow as tf
 from seminar_tf.layers.masking import NEGATIVE
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class SearchUnit(tf.keras.layers.Layer):
     """Scores every pair by the mean of the heads' alpha and keeps the best K. Nothing in it carries a gradient.
 
@@ -51,7 +52,7 @@ class SearchUnit(tf.keras.layers.Layer):
         Args:
           target: [B, N, d].
           keys: [B, L, d].
-          mask: [B, L] bool.
+          mask: [B, L] bool; `call` wants it right-padded, True first.
           bias: [B, L], the recency bias averaged over heads, or None.
           kernels: W^Q and W^K ([d, d] each) where they are shared.
 

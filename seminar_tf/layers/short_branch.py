@@ -26,6 +26,7 @@ def last_positions(mask: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.maximum(positions, 0), positions >= 0
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class ShortBranch(tf.keras.layers.Layer):
     """x_short: multi-head attention of each candidate over the last S pairs, with a recency bias of its own.
 
@@ -53,7 +54,7 @@ class ShortBranch(tf.keras.layers.Layer):
         Args:
           target: [B, N, d] candidate pairs.
           pairs: [B, S, d] newest pairs.
-          mask: [B, S] bool.
+          mask: [B, S] bool, False for padding, wherever it is (`last_positions` pads on the left).
           gap_ms: [B, S] int64, request time minus pair time, ms.
           position: [B, S] int32, 0 for the newest.
 

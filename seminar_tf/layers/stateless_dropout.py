@@ -9,6 +9,7 @@ import tensorflow as tf
 from seminar_tf.layers import seeding
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class StatelessDropout(tf.keras.layers.Layer):
     """Zeroes a share of the entries and scales the rest up, with no random state of its own.
 

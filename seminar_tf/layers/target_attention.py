@@ -11,6 +11,7 @@ from seminar_tf.layers.masking import masked_softmax
 from seminar_tf.layers.projection import project
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class TargetAttention(tf.keras.layers.Layer):
     """alpha_h = (q_t W_h^Q)(K W_h^K)^T / sqrt(d_h); output = Concat(head_1 .. head_H) W^O.
 
@@ -56,7 +57,7 @@ class TargetAttention(tf.keras.layers.Layer):
         Args:
           target: [B, N, d].
           keys: [B, L, d], values too.
-          mask: [B, L] or [B, N, L] bool.
+          mask: [B, L] or [B, N, L] bool, False for keys that have no part, wherever they are.
           bias: added to alpha, broadcastable to [B, H, N, L], or None.
 
         Returns:
@@ -78,7 +79,7 @@ class TargetAttention(tf.keras.layers.Layer):
         Args:
           target: [B, N, d].
           keys: [B, N, K, d], values too.
-          mask: [B, N, K] bool.
+          mask: [B, N, K] bool, False for keys that have no part, wherever they are.
           bias: [B, N, H, K], added to alpha, or None.
 
         Returns:

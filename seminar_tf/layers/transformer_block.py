@@ -10,6 +10,7 @@ from seminar_tf.layers import seeding
 from seminar_tf.layers.target_attention import TargetAttention
 
 
+@tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class TransformerBlock(tf.keras.layers.Layer):
     """Masked self-attention and a feed-forward layer of twice the width, each added to its input.
 
@@ -24,6 +25,7 @@ class TransformerBlock(tf.keras.layers.Layer):
         self.dim = dim
         self.heads = heads
         self.seed = seed
+        # Below 1.001e-5 Keras takes plain ops; the fused kernel that it takes otherwise is slow on CPU.
         self.norm_attention = tf.keras.layers.LayerNormalization(epsilon=1e-6, name="norm_attention")
         self.attention = TargetAttention(dim, heads, seeding.derive(seed, self.name), name="self_attention")
         self.norm_dense = tf.keras.layers.LayerNormalization(epsilon=1e-6, name="norm_dense")
@@ -35,15 +37,16 @@ class TransformerBlock(tf.keras.layers.Layer):
         )
 
     def call(self, x: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
-        """Encodes a sequence; masked positions are never attended to.
+        """Encodes sequences.
 
         Args:
           x: [B, T, d].
-          mask: [B, T] bool, or [B, T, T] where each position (the second axis) sees others of its own.
+          mask: [B, T] bool, False for positions never attended to, wherever they are; or [B, T, T], where each
+            position (the second axis) has a mask of its own.
           bias: added to alpha, broadcastable to [B, H, T, T], or None.
 
         Returns:
-          [B, T, d].
+          [B, T, d]; what stands at masked positions is of no meaning.
         """
         normed = self.norm_attention(x)
         x += self.attention(normed, normed, mask, bias)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from seminar_tf.training.records import Segments
@@ -119,6 +120,11 @@ def sequence_block(segments: Segments, stride: int, limit: int = 0) -> Block:
 def request_count(block: Block) -> tf.Tensor:
     """Scalar int64, requests of a block."""
     return tf.size(block.user, out_type=tf.int64)
+
+
+def candidate_width(block: Block) -> int:
+    """Candidates of a block's widest request."""
+    return int(np.diff(block.candidate_splits.numpy()).max(initial=0))
 
 
 def _histories(segments: Segments) -> dict[str, tf.Tensor]:

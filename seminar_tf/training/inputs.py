@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from seminar_tf.features import names
 from seminar_tf.training import negatives, windows
-from seminar_tf.training.blocks import Block, request_count
+from seminar_tf.training.blocks import Block, candidate_width, request_count
 from seminar_tf.training.records import (
     Segments,
     concatenate,
@@ -232,7 +232,7 @@ def read_corpus(
     for part in read_segments(files, tasks):
         block = to_block(part)
         users, pairs, rows = users + len(part.start), pairs + len(part.item), rows + int(request_count(block))
-        width = max(width, int(np.diff(block.candidate_splits.numpy()).max(initial=0)))
+        width = max(width, candidate_width(block))
         parts = [*parts, part] if pairs <= memory_pairs else []
     if not rows:
         raise ValueError(

@@ -133,6 +133,20 @@ def join_sequences(users: UserSegments) -> Segments:
     )
 
 
+def join_targets(users: UserSegments) -> Segments:
+    """The users' sequences up to the end of the wanted split, one segment a user, with the targets of that split.
+
+    Raises:
+      ValueError: a pair is missing between two segments of a user, or a user has several segments of the split.
+    """
+    own, joined = users.parts[users.split], join_sequences(users)
+    if len(own.user_id) != len(joined.user_id):
+        counts = f"{len(own.user_id)} segments of {users.split} for {len(joined.user_id)} users"
+        raise ValueError(f"found {counts}, expected one each.")
+    # Both are ordered by user, and targets point into the whole sequence.
+    return joined._replace(**{f: getattr(own, f) for f in Segments._fields if f.startswith("target_") or f == "label"})
+
+
 def _hash(seed: int, user: bytes) -> int:
     digest = hashlib.blake2b(user, digest_size=8, key=b"requests/%d" % seed).digest()
     return int.from_bytes(digest, "big")

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training run: losses, metrics, gate weights, speed, and item vectors in the projector."""
+"""What TensorBoard shows of a training run: losses, metrics, gate weights, speed, pictures, and item vectors."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ class TrainingLog:
             for column, channel in enumerate(channels):
                 tf.summary.scalar(f"{prefix}_mean/{channel}", float(weights[:, column].mean()), step=step)
                 tf.summary.histogram(f"{prefix}/{channel}", weights[:, column], step=step)
+
+    def image(self, name: str, pixels: np.ndarray, step: int) -> None:
+        """Writes one picture, (height, width, 3) uint8 RGB."""
+        with self._writer.as_default():
+            tf.summary.image(name, pixels[np.newaxis], step=step)
 
     def flush(self) -> None:
         """Makes everything so far visible."""

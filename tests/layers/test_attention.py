@@ -79,7 +79,7 @@ def test_last_positions_takes_the_newest_in_order() -> None:
     assert positions.numpy()[1].tolist() == [0, 0, 1] and valid.numpy()[1].tolist() == [False, True, True]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_short_branch_is_attention_with_a_recency_bias(seed: int) -> None:
     target, keys, mask, _ = _inputs(seed)
     rng = np.random.default_rng(seed)
@@ -87,33 +87,75 @@ def test_short_branch_is_attention_with_a_recency_bias(seed: int) -> None:
     position = np.tile(np.arange(L, dtype=np.int32)[::-1], (B, 1))
     layer = ShortBranch(D, H, seed=seed)
     layer(target, keys, mask, gap, position)
-    layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
-    bias = layer.recency(gap, position).numpy()
+    oracle.randomize(layer, seed)
     found = layer(target, keys, mask, gap, position).numpy()
-    for b in range(B):
-        wanted = oracle.attention(target[b, 1], keys[b], mask[b], bias[b].T, layer.attention.get_weights(), H)
-        np.testing.assert_allclose(found[b, 1], wanted, rtol=1e-4, atol=1e-4)
+    for b, n in np.ndindex(B, N):
+        bias = oracle.recency(gap[b], position[b], *layer.recency.get_weights())
+        wanted = oracle.attention(target[b, n], keys[b], mask[b], bias.T, layer.attention.get_weights(), H)
+        np.testing.assert_allclose(found[b, n], wanted, rtol=1e-4, atol=1e-4)
+    plain = ShortBranch(D, H, use_recency=False, seed=seed)
+    found = plain(target, keys, mask, gap, position).numpy()
+    wanted = oracle.attention(target[1, 0], keys[1], mask[1], None, plain.attention.get_weights(), H)
+    np.testing.assert_allclose(found[1, 0], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("use_recency", [False, True])
+def test_interest_unit_equals_the_oracle(seed: int, use_recency: bool) -> None:
+    _, keys, _, _ = _inputs(seed)
+    rng = np.random.default_rng(seed)
+    visible = rng.random((B, 2, L)) < 0.6
+    visible[0, 0] = False
+    gap, position = _moments(rng)
+    layer = InterestUnit(D, H, use_recency, seed=seed)
+    layer(keys, visible, gap, position)
+    oracle.randomize(layer, seed)
+    found = layer(keys, visible, gap, position).numpy()
+    for b, w in np.ndindex(B, 2):
+        bias = oracle.recency(gap[b, w], position[b, w], *layer.recency.get_weights()).T if use_recency else None
+        eos, weights = layer.eos.numpy(), layer.attention.get_weights()
+        x = oracle.attention(eos, keys[b], visible[b, w], bias, weights, H)
+        wide = oracle.dense(x, layer.widen.get_weights(), relu=True)
+        wanted = x + oracle.dense(wide, layer.narrow.get_weights())
+        np.testing.assert_allclose(found[b, w], wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_interest_unit_sees_each_window_by_itself() -> None:
     _, keys, _, _ = _inputs(5)
-    rng = np.random.default_rng(5)
     visible = np.zeros((B, 2, L), bool)
     visible[:, 0, :5], visible[:, 1, :3] = True, True
-    gap = rng.integers(0, 10**9, (B, 2, L))
-    position = rng.integers(0, L, (B, 2, L)).astype(np.int32)
+    gap, position = _moments(np.random.default_rng(5))
     layer = InterestUnit(D, H, seed=5)
     both = layer(keys, visible, gap, position).numpy()
     alone = layer(keys, visible[:, 1:], gap[:, 1:], position[:, 1:]).numpy()
     np.testing.assert_allclose(both[:, 1:], alone, atol=1e-6)
-    bias = layer.recency(gap, position).numpy()[0, 0].T
-    x = oracle.attention(layer.eos.numpy(), keys[0], visible[0, 0], bias, layer.attention.get_weights(), H)
-    w1, b1, w2, b2 = layer.widen.get_weights() + layer.narrow.get_weights()
-    np.testing.assert_allclose(both[0, 0], x + np.maximum(x @ w1 + b1, 0) @ w2 + b2, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "layer", [TargetAttention(8, 2, 3), ExactSearchUnit(8, 2), ShortBranch(8, 2), InterestUnit(8, 2)]
-)
-def test_layers_rebuild_from_their_config(layer: TargetAttention) -> None:
-    assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
+def test_masked_keys_have_no_part_whatever_they_hold() -> None:
+    """Holes anywhere in the row, and padding added behind it."""
+    target, keys, _, _ = _inputs(6)
+    rng = np.random.default_rng(6)
+    mask = rng.random((B, L)) < 0.6
+    windows = np.stack([mask, ~mask], axis=1)
+    gap, position = _moments(rng)
+
+    def outputs(filler: float, more: int) -> list[np.ndarray]:
+        filled = np.where(mask[..., np.newaxis], keys, filler).astype(np.float32)
+        wide = np.concatenate([filled, np.full((B, more, D), filler, np.float32)], axis=1)
+        behind = [(0, 0), (0, more)]
+        seen, moments = np.pad(mask, behind), [np.pad(x[:, 0], behind, mode="edge") for x in (gap, position)]
+        own = np.repeat(wide[:, np.newaxis], N, axis=1)
+        few = [np.pad(x, [(0, 0), *behind], mode="edge") for x in (gap, position)]
+        return [
+            TargetAttention(D, H, 1, name="attention")(target, wide, seen).numpy(),
+            ExactSearchUnit(D, H, 1, name="exact")(target, own, np.repeat(seen[:, np.newaxis], N, axis=1)).numpy(),
+            ShortBranch(D, H, seed=1)(target, wide, seen, *moments).numpy(),
+            InterestUnit(D, H, seed=1)(wide, np.pad(windows, [(0, 0), *behind]), *few).numpy()[:, 0],
+        ]
+
+    for found, wanted in zip(outputs(50.0, 4), outputs(-3.0, 0)):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def _moments(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    return rng.integers(0, 10**9, (B, 2, L)), rng.integers(0, L, (B, 2, L)).astype(np.int32)

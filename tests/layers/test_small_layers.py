@@ -13,22 +13,29 @@ from seminar_tf.layers.prediction_head import PredictionHead
 from seminar_tf.layers.recency_bias import GAP_BUCKETS, POSITION_BUCKETS, RecencyBias
 from seminar_tf.layers.stateless_dropout import StatelessDropout
 from seminar_tf.layers.transformer_block import TransformerBlock
+from tests.layers import oracle
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_recency_bias_equals_the_oracle(seed: int) -> None:
     rng = np.random.default_rng(seed)
     layer = RecencyBias(2)
     layer.build(None)
-    gaps, places = rng.normal(size=(GAP_BUCKETS, 2)), rng.normal(size=(POSITION_BUCKETS, 2))
-    layer.set_weights([gaps, places])
-    gap = (10 ** rng.uniform(0, 12, (3, 50))).astype(np.int64)
-    position = rng.integers(0, 20_000, (3, 50)).astype(np.int32)
+    oracle.randomize(layer, seed)
+    gap = (10 ** rng.uniform(0, 13, (3, 50))).astype(np.int64)
+    position = (4 ** rng.uniform(0, 9, (3, 50))).astype(np.int32)
     found = layer(gap, position).numpy()
-    for index in np.ndindex(gap.shape):
-        a = min(math.floor(2 * math.log2(1 + gap[index] / 1000) + 1e-3), GAP_BUCKETS - 1)
-        b = min(math.floor(4 * math.log2(1 + position[index] / 4) + 1e-3), POSITION_BUCKETS - 1)
-        np.testing.assert_allclose(found[index], gaps[a] + places[b], atol=1e-5)
+    for row in range(3):
+        np.testing.assert_allclose(found[row], oracle.recency(gap[row], position[row], *layer.get_weights()), atol=1e-5)
+
+
+def test_recency_buckets_equal_the_oracle_at_every_edge() -> None:
+    seconds = np.unique(np.floor(2 ** (np.arange(60) / 2)).astype(np.int64))
+    gap = np.concatenate([seconds * 1000 - 1000, seconds * 1000 - 999, [-7, 10**15]])
+    assert RecencyBias.gap_bucket(gap).numpy().tolist() == [oracle.recency_buckets(g, 0)[0] for g in gap.tolist()]
+    position = np.arange(-2, 3000, dtype=np.int32)
+    wanted = [oracle.recency_buckets(0, p)[1] for p in position.tolist()]
+    assert RecencyBias.position_bucket(position).numpy().tolist() == wanted
 
 
 def test_recency_buckets_at_the_ends() -> None:
@@ -61,22 +68,42 @@ def test_dropout_repeats_by_seed_and_is_off_without_one() -> None:
     np.testing.assert_array_equal(layer(x), x)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_prediction_head_equals_the_oracle(seed: int) -> None:
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("hidden_units", [(), (4,), (7, 3)])
+@pytest.mark.parametrize("cross_layers", [0, 1, 2])
+def test_prediction_head_equals_the_oracle(seed: int, hidden_units: tuple[int, ...], cross_layers: int) -> None:
     rng = np.random.default_rng(seed)
-    x, w = rng.normal(size=(2, 3, 5)).astype(np.float32), rng.normal(size=(2, 3, 2)).astype(np.float32)
-    head = PredictionHead((4,), cross_layers=1, cross_dim=3, seed=seed)
-    head(x, w)
-    values = {v.name.split("/", 1)[-1]: rng.normal(size=v.shape).astype(np.float32) for v in head.weights}
-    for v in head.weights:
-        v.assign(values[v.name.split("/", 1)[-1]])
-    cross, dense = head.crosses[0], head.dense[0]
-    u, (v, b) = cross._dense_u.get_weights()[0], cross._dense_v.get_weights()
-    y = x * (x @ u @ v + b) + x
-    y = np.maximum(y @ dense.get_weights()[0] + dense.get_weights()[1], 0)
-    wanted = y @ head.logit.get_weights()[0] + head.logit.get_weights()[1] + w @ head.wide.get_weights()[0]
-    np.testing.assert_allclose(head(x, w), wanted[..., 0], rtol=1e-3, atol=1e-3)
-    assert PredictionHead.from_config(head.get_config()).hidden_units == (4,)
+    features = rng.normal(size=(2, 3, 5)).astype(np.float32)
+    matches = rng.normal(size=(2, 3, 2)).astype(np.float32)
+    head = PredictionHead(hidden_units, cross_layers, cross_dim=3, seed=seed)
+    head(features, matches)
+    oracle.randomize(head, seed)
+    found = head(features, matches).numpy()
+    for row, n in np.ndindex(2, 3):
+        wanted = oracle.prediction_head(features[row, n], matches[row, n], head)
+        np.testing.assert_allclose(found[row, n], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_padding_candidate_changes_no_other_logit() -> None:
+    rng = np.random.default_rng(0)
+    head = PredictionHead((4,), cross_dim=3)
+    features, matches = rng.normal(size=(2, 3, 5)).astype(np.float32), rng.normal(size=(2, 3, 2)).astype(np.float32)
+    alone = head(features, matches).numpy()
+    more = [np.concatenate([x, np.full((2, 2, x.shape[2]), 99.0, np.float32)], axis=1) for x in (features, matches)]
+    np.testing.assert_allclose(head(*more).numpy()[:, :3], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_transformer_block_equals_the_oracle(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    block = TransformerBlock(8, 2, seed)
+    x, mask = rng.normal(size=(3, 5, 8)).astype(np.float32), rng.random((3, 5)) < 0.6
+    mask[0] = True
+    block(x, mask)
+    oracle.randomize(block, seed)
+    found = block(x, mask).numpy()
+    for row in range(3):
+        np.testing.assert_allclose(found[row], oracle.transformer_block(x[row], mask[row], block), rtol=1e-4, atol=1e-4)
 
 
 def test_transformer_block_never_looks_at_padding() -> None:
@@ -85,4 +112,3 @@ def test_transformer_block_never_looks_at_padding() -> None:
     x, mask = rng.normal(size=(2, 5, 8)).astype(np.float32), np.arange(5) < np.array([[5], [3]])
     other = np.where(mask[..., np.newaxis], x, 77.0).astype(np.float32)
     np.testing.assert_allclose(block(x, mask).numpy()[mask], block(other, mask).numpy()[mask], atol=1e-5)
-    assert TransformerBlock.from_config(block.get_config()).dim == 8

@@ -25,13 +25,16 @@ def item_features(seed: int = 0, image: str = "pixels") -> ItemFeatures:
     rows = SIZES.items
     known = np.arange(rows) < rows - 2
     known[0] = False
-    pixels = rng.integers(0, 256, (rows, 16, 16, 3)).astype(np.uint8)
-    vectors = rng.normal(size=(rows, 5)).astype(np.float32)
+    images = {
+        "pixels": rng.integers(0, 256, (rows, 16, 16, 3)).astype(np.uint8),
+        "vector": rng.normal(size=(rows, 5)).astype(np.float32),
+        "patches": np.random.default_rng(seed).normal(size=(rows, 6, 7)).astype(np.float32),
+    }
     return ItemFeatures(
         tokens=rng.integers(0, SIZES.tokens, (rows, 4)).astype(np.int32),
         attributes=rng.integers(0, SIZES.attributes, (rows, 3)).astype(np.int32),
         numeric=rng.normal(size=(rows, 2)).astype(np.float32),
-        image=pixels if image == "pixels" else vectors,
+        image=images[image],
         text_vector=np.zeros((rows, 0), np.float32),
         has_text=known & (rng.random(rows) < 0.8),
         has_image=known & (rng.random(rows) < 0.6),

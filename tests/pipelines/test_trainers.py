@@ -1,11 +1,13 @@
 """Both run_fns over a small transformed dataset: artifacts, report, logs, state, and what they refuse."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines.trainers import common, psu, seminar
 from seminar_tf.config import FeatureConfig, ModelConfig, PipelineConfig, ServingConfig, TrainConfig
@@ -14,7 +16,9 @@ from seminar_tf.data.dataset import DatasetSpec
 from seminar_tf.features import names
 from seminar_tf.features.vocabulary import vocabulary_path
 from seminar_tf.models.channel_tables import ChannelTables
+from seminar_tf.training.calibration_plot import HEIGHT, WIDTH
 from seminar_tf.training.records import RecordError
+from seminar_tf.training.requests import load_users
 from tests.training.corpus import ITEMS, QUERIES, make_users, write_records, write_segments
 
 WORDS, ATTRIBUTES = 12, 6
@@ -30,9 +34,9 @@ CONFIG = PipelineConfig(
 )
 
 
-def write_dataset(root):
-    """Transformed splits and vocabularies of a random dataset."""
-    write_segments(root / "examples", make_users(0))
+def write_dataset(root, grouped=False):
+    """Transformed splits and vocabularies of a random dataset, with logged requests if `grouped`."""
+    write_segments(root / "examples", make_users(0, grouped=grouped))
     rng = np.random.default_rng(0)
     items = [
         {
@@ -115,6 +119,58 @@ def test_reports_and_logs(trained, stage):
     assert set(report["losses"]) == terms[stage]
     assert "loss" in report["eval"] if stage == "psu" else 0 <= report["eval"]["ndcg_at_10"] <= 1
     assert list(run.glob("events*"))
+
+
+def test_calibration_of_every_epoch_is_in_tensorboard(trained):
+    events = EventAccumulator(str(trained / "seminar" / "run"), {"images": 0, "tensors": 0}).Reload()
+    epochs = json.loads((trained / "seminar" / "run" / "training.json").read_text())["history"]
+    steps = [epoch["steps"] for epoch in epochs]
+    errors = events.Tensors("calibration/click_expected_error")
+    ratios = events.Tensors("calibration/click_predicted_to_observed")
+    assert [event.step for event in errors] == [event.step for event in ratios] == steps
+    assert all(0 <= tf.make_ndarray(event.tensor_proto) <= 1 for event in errors)
+    assert all(tf.make_ndarray(event.tensor_proto) > 0 for event in ratios)
+    plots = events.Tensors("calibration/click")
+    assert [event.step for event in plots] == steps
+    for event in plots:
+        width, height, image = tf.make_ndarray(event.tensor_proto)
+        assert tf.io.decode_png(image).shape == (int(height), int(width), 3) == (HEIGHT, WIDTH, 3)
+
+
+def test_calibration_of_events_has_the_base_rate_of_training(trained):
+    inputs = common.trainer_inputs(fn_args(trained, "seminar"), "seminar")
+    items = inputs.items()
+    data = seminar.calibration_data(inputs, items, load_users(inputs.files, "eval", SPEC.tasks))
+    (batch,) = data.as_numpy_iterator()
+    (again,) = data.as_numpy_iterator()
+    candidates, labels = batch[names.CANDIDATE_ITEM_ID], batch[names.label("click")]
+    np.testing.assert_array_equal(candidates, again[names.CANDIDATE_ITEM_ID])
+    assert candidates.shape == (12, 1 + CONFIG.seminar.negatives)  # a positive of each user, and negatives
+    assert (labels[:, 0] == 1).all() and (labels[:, 1:] == 0).all()
+    users = {user.pairs[-2] for user in make_users(0)}
+    assert {pair[0] for pair in users} == set(candidates[:, 0].tolist())
+    assert np.isin(candidates[:, 1:], np.flatnonzero(items.known)).all()
+
+
+def test_calibration_of_logged_requests_has_all_their_known_candidates(tmp_path):
+    write_dataset(tmp_path, grouped=True)
+    spec = dataclasses.replace(SPEC, tasks=("click", "like"), has_requests=True)
+    inputs = common.trainer_inputs(fn_args(tmp_path, "seminar", dataset=to_json(spec)), "seminar")
+    assert inputs.uses_requests
+    data = seminar.calibration_data(inputs, inputs.items(), load_users(inputs.files, "eval", spec.tasks))
+    (batch,) = data.as_numpy_iterator()
+    found = {"click": [], "like": []}
+    for task, rows in found.items():
+        labels = batch[names.label(task)]
+        known = np.isfinite(labels)
+        rows += zip(batch[names.CANDIDATE_ITEM_ID][known].tolist(), labels[known].tolist())
+    wanted = {"click": [], "like": []}
+    for user in make_users(0, grouped=True):
+        for target in user.targets["eval"]:
+            for task, rows in wanted.items():
+                if np.isfinite(target.labels[task]):
+                    rows.append((target.item, target.labels[task]))
+    assert {task: sorted(rows) for task, rows in found.items()} == {task: sorted(rows) for task, rows in wanted.items()}
 
 
 def test_the_projector_shows_items_by_their_words(trained):

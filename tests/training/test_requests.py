@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from seminar_tf.evaluation.requests import SegmentError
-from seminar_tf.training.requests import join_sequences, load_requests, load_users
+from seminar_tf.training.blocks import request_block
+from seminar_tf.training.records import concatenate
+from seminar_tf.training.requests import UserSegments, join_sequences, join_targets, load_requests, load_users
 from tests.training.corpus import make_users, write_segments
 
 TASKS = ("click", "like")
@@ -52,6 +54,34 @@ def test_joined_sequences_are_whole(tmp_path):
         attributes = slice(joined.attribute_splits[row], joined.attribute_splits[row + 1])
         assert joined.attribute[attributes].tolist() == users[name].attributes
     assert len(joined.target_item) == 0 and np.diff(joined.target_splits).sum() == 0
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("split", ["eval", "test"])
+def test_joined_targets_are_those_of_the_split_and_see_what_its_requests_see(tmp_path, split, grouped):
+    users = {user.user_id: user for user in make_users(6, grouped=grouped)}
+    joined = join_targets(load_users(write_segments(tmp_path, list(users.values())), split, TASKS))
+    assert joined.user_id.tolist() == sorted(users)
+    wanted = [target for name in sorted(users) for target in users[name].targets[split]]
+    assert joined.target_item.tolist() == [target.item for target in wanted]
+    labels = [[target.labels[task] for task in TASKS] for target in wanted]
+    np.testing.assert_array_equal(joined.label, np.array(labels, np.float32))
+    block = request_block(joined, grouped)
+    assert len(block.user) == len(users)
+    for row, name in enumerate(sorted(users)):
+        target = users[name].targets[split][0]
+        seen = users[name].pairs[: target.position]
+        assert block.item[block.begin[row] : block.end[row]].numpy().tolist() == [p[0] for p in seen]
+        assert int(block.request_timestamp[row]) == target.timestamp
+
+
+def test_two_segments_of_one_user_are_noticed(tmp_path):
+    users = load_users(write_segments(tmp_path, make_users(7)), "eval", TASKS)
+    own = users.parts["eval"]
+    begin = own.target_position[own.target_splits[:-1]]  # as if the pair had a segment of its own before it
+    twice = concatenate([own, own._replace(start=begin + 1)])
+    with pytest.raises(ValueError, match="expected one each"):
+        join_targets(UserSegments({**users.parts, "eval": twice}, "eval"))
 
 
 def test_a_missing_split_is_noticed(tmp_path):
