@@ -55,46 +55,78 @@ class TargetAttention(tf.keras.layers.Layer):
         Args:
           target: [B, N, d].
           keys: [B, L, d], values too.
-          mask: [B, L] or [B, N, L] bool.
+          mask: [B, L], [B, N, L] or, with keys of each head's own choice, [B, H, N, L] bool.
           bias: added to alpha, broadcastable to [B, H, N, L], or None.
 
         Returns:
           [B, N, d]; zeros where no key is valid.
         """
+        if len(mask.shape) < 4:
+            mask = mask[:, tf.newaxis, tf.newaxis] if len(mask.shape) == 2 else mask[:, tf.newaxis]
+        count = target.shape[1]
+        if count is not None and count * self.heads <= self.dim:
+            return self._few(target, keys, mask, bias)
         # The scale goes on the N targets, not on the N x L scores.
         query = self._split(target @ tf.cast(self.query_kernel, target.dtype) * self.head_dim**-0.5)
         alpha = tf.matmul(query, self._split(keys @ tf.cast(self.key_kernel, keys.dtype)), transpose_b=True)
         if bias is not None:
             alpha += tf.cast(bias, alpha.dtype)
-        mask = mask[:, tf.newaxis, tf.newaxis, :] if len(mask.shape) == 2 else mask[:, tf.newaxis]
         values = self._split(keys @ tf.cast(self.value_kernel, keys.dtype))
         heads = tf.transpose(masked_softmax(alpha, mask) @ values, (0, 2, 1, 3))
         return tf.reshape(heads, tf.shape(target)) @ tf.cast(self.output_kernel, target.dtype)
+
+    def _few(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+        """`call` with the projections on the targets' side: less work while N H <= d. mask: [B, 1 or H, 1 or N, L]."""
+        shape, length = tf.shape(target), tf.shape(keys)[1]
+        rows = (shape[0], shape[1] * self.heads, self.dim)
+        alpha = tf.matmul(tf.reshape(self._folded(target), rows), keys, transpose_b=True)
+        alpha = tf.reshape(alpha, (shape[0], shape[1], self.heads, length))
+        if bias is not None:
+            alpha += tf.transpose(tf.cast(bias, alpha.dtype), (0, 2, 1, 3))
+        weights = masked_softmax(alpha, tf.transpose(mask, (0, 2, 1, 3)))
+        mixed = tf.reshape(weights, (shape[0], shape[1] * self.heads, length)) @ keys
+        return self._unfolded(tf.reshape(mixed, (shape[0], shape[1], self.heads, self.dim)))
 
     def gathered(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
         """Attention of each target over keys of its own.
 
         Args:
           target: [B, N, d].
-          keys: [B, N, K, d], values too.
-          mask: [B, N, K] bool.
+          keys: [B, N, K, d], values too; [B, N, H, K, d] where each head has its own.
+          mask: [B, N, K] bool; [B, N, H, K] where each head has its own keys.
           bias: [B, N, H, K], added to alpha, or None.
 
         Returns:
           [B, N, d]; zeros where no key is valid.
         """
-        shape = tf.shape(target)
-        per_head = (self.dim, self.heads, self.head_dim)
-        query = target @ tf.cast(self.query_kernel, target.dtype) * self.head_dim**-0.5
-        query = tf.reshape(query, (shape[0], shape[1], self.heads, self.head_dim))
-        folded = tf.einsum("bnhe,dhe->bnhd", query, tf.reshape(tf.cast(self.key_kernel, target.dtype), per_head))
-        alpha = tf.matmul(folded, keys, transpose_b=True)
+        if len(keys.shape) == 5:
+            return self._per_head(target, keys, mask, bias)
+        alpha = tf.matmul(self._folded(target), keys, transpose_b=True)
         if bias is not None:
             alpha += tf.cast(bias, alpha.dtype)
-        mixed = masked_softmax(alpha, mask[:, :, tf.newaxis, :]) @ keys
-        values = tf.reshape(tf.cast(self.value_kernel, target.dtype), per_head)
+        return self._unfolded(masked_softmax(alpha, mask[:, :, tf.newaxis, :]) @ keys)
+
+    def _per_head(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+        """`gathered` with keys [B, N, H, K, d] and mask [B, N, H, K]."""
+        alpha = tf.linalg.matvec(keys, self._folded(target))
+        if bias is not None:
+            alpha += tf.cast(bias, alpha.dtype)
+        return self._unfolded(tf.linalg.matvec(keys, masked_softmax(alpha, mask), transpose_a=True))
+
+    def _folded(self, target: tf.Tensor) -> tf.Tensor:
+        """(q W_h^Q) W_h^K^T / sqrt(d_h), to be multiplied with keys as they are: [B, N, d] -> [B, N, H, d]."""
+        shape = tf.shape(target)
+        query = target @ tf.cast(self.query_kernel, target.dtype) * self.head_dim**-0.5
+        query = tf.reshape(query, (shape[0], shape[1], self.heads, self.head_dim))
+        kernel = tf.reshape(tf.cast(self.key_kernel, target.dtype), (self.dim, self.heads, self.head_dim))
+        return tf.einsum("bnhe,dhe->bnhd", query, kernel)
+
+    def _unfolded(self, mixed: tf.Tensor) -> tf.Tensor:
+        """W_h^V and W^O on attention-weighted means of keys: [B, N, H, d] -> [B, N, d]."""
+        shape = tf.shape(mixed)
+        values = tf.reshape(tf.cast(self.value_kernel, mixed.dtype), (self.dim, self.heads, self.head_dim))
         heads = tf.einsum("bnhd,dhe->bnhe", mixed, values)
-        return tf.reshape(heads, shape) @ tf.cast(self.output_kernel, target.dtype)
+        return tf.reshape(heads, (shape[0], shape[1], self.dim)) @ tf.cast(self.output_kernel, mixed.dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dim": self.dim, "heads": self.heads, "seed": self.seed}
