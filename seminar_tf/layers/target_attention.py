@@ -7,7 +7,22 @@ from typing import Any
 import tensorflow as tf
 
 from seminar_tf.layers import seeding
-from seminar_tf.layers.masking import masked_softmax
+from seminar_tf.layers.masking import NEGATIVE
+
+
+def _softmax(alpha: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+    """Softmax of alpha + bias over the valid keys; rows without any are for `_without_empty`.
+
+    Mask and bias become one term first, in the smaller shape that they broadcast from, so that the tensor of all
+    weights, the largest here, is passed over once.
+    """
+    offset = tf.where(mask, 0.0 if bias is None else tf.cast(bias, tf.float32), NEGATIVE)
+    return tf.cast(tf.nn.softmax(tf.cast(alpha, tf.float32) + offset, axis=-1), alpha.dtype)
+
+
+def _without_empty(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Zeros in the rows that have no valid key: values [.., n, d], mask [.., n or 1, keys] -> [.., n, d]."""
+    return values * tf.cast(tf.reduce_any(mask, axis=-1), values.dtype)[..., tf.newaxis]
 
 
 class TargetAttention(tf.keras.layers.Layer):
@@ -69,10 +84,8 @@ class TargetAttention(tf.keras.layers.Layer):
         # The scale goes on the N targets, not on the N x L scores.
         query = self._split(target @ tf.cast(self.query_kernel, target.dtype) * self.head_dim**-0.5)
         alpha = tf.matmul(query, self._split(keys @ tf.cast(self.key_kernel, keys.dtype)), transpose_b=True)
-        if bias is not None:
-            alpha += tf.cast(bias, alpha.dtype)
         values = self._split(keys @ tf.cast(self.value_kernel, keys.dtype))
-        heads = tf.transpose(masked_softmax(alpha, mask) @ values, (0, 2, 1, 3))
+        heads = tf.transpose(_without_empty(_softmax(alpha, mask, bias) @ values, mask), (0, 2, 1, 3))
         return tf.reshape(heads, tf.shape(target)) @ tf.cast(self.output_kernel, target.dtype)
 
     def _few(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
@@ -81,11 +94,10 @@ class TargetAttention(tf.keras.layers.Layer):
         rows = (shape[0], shape[1] * self.heads, self.dim)
         alpha = tf.matmul(tf.reshape(self._folded(target), rows), keys, transpose_b=True)
         alpha = tf.reshape(alpha, (shape[0], shape[1], self.heads, length))
-        if bias is not None:
-            alpha += tf.transpose(tf.cast(bias, alpha.dtype), (0, 2, 1, 3))
-        weights = masked_softmax(alpha, tf.transpose(mask, (0, 2, 1, 3)))
+        mask = tf.transpose(mask, (0, 2, 1, 3))
+        weights = _softmax(alpha, mask, None if bias is None else tf.transpose(bias, (0, 2, 1, 3)))
         mixed = tf.reshape(weights, (shape[0], shape[1] * self.heads, length)) @ keys
-        return self._unfolded(tf.reshape(mixed, (shape[0], shape[1], self.heads, self.dim)))
+        return self._unfolded(tf.reshape(mixed, (shape[0], shape[1], self.heads, self.dim)), mask)
 
     def gathered(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
         """Attention of each target over keys of its own.
@@ -102,16 +114,13 @@ class TargetAttention(tf.keras.layers.Layer):
         if len(keys.shape) == 5:
             return self._per_head(target, keys, mask, bias)
         alpha = tf.matmul(self._folded(target), keys, transpose_b=True)
-        if bias is not None:
-            alpha += tf.cast(bias, alpha.dtype)
-        return self._unfolded(masked_softmax(alpha, mask[:, :, tf.newaxis, :]) @ keys)
+        mask = mask[:, :, tf.newaxis]
+        return self._unfolded(_softmax(alpha, mask, bias) @ keys, mask)
 
     def _per_head(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
         """`gathered` with keys [B, N, H, K, d] and mask [B, N, H, K]."""
         alpha = tf.linalg.matvec(keys, self._folded(target))
-        if bias is not None:
-            alpha += tf.cast(bias, alpha.dtype)
-        return self._unfolded(tf.linalg.matvec(keys, masked_softmax(alpha, mask), transpose_a=True))
+        return self._unfolded(tf.linalg.matvec(keys, _softmax(alpha, mask, bias), transpose_a=True), mask)
 
     def _folded(self, target: tf.Tensor) -> tf.Tensor:
         """(q W_h^Q) W_h^K^T / sqrt(d_h), to be multiplied with keys as they are: [B, N, d] -> [B, N, H, d]."""
@@ -121,9 +130,9 @@ class TargetAttention(tf.keras.layers.Layer):
         kernel = tf.reshape(tf.cast(self.key_kernel, target.dtype), (self.dim, self.heads, self.head_dim))
         return tf.einsum("bnhe,dhe->bnhd", query, kernel)
 
-    def _unfolded(self, mixed: tf.Tensor) -> tf.Tensor:
-        """W_h^V and W^O on attention-weighted means of keys: [B, N, H, d] -> [B, N, d]."""
-        shape = tf.shape(mixed)
+    def _unfolded(self, mixed: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """W_h^V and W^O on attention-weighted means of keys: [B, N, H, d], mask [B, N or 1, H or 1, n] -> [B, N, d]."""
+        mixed, shape = _without_empty(mixed, mask), tf.shape(mixed)
         values = tf.reshape(tf.cast(self.value_kernel, mixed.dtype), (self.dim, self.heads, self.head_dim))
         heads = tf.einsum("bnhd,dhe->bnhe", mixed, values)
         return tf.reshape(heads, (shape[0], shape[1], self.dim)) @ tf.cast(self.output_kernel, mixed.dtype)

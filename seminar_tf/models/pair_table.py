@@ -18,6 +18,40 @@ from seminar_tf.models.channel_tables import ChannelTables
 WHOLE_TABLE_ROWS = 16_384
 
 
+@tf.custom_gradient
+def _pairs(
+    items: tf.Tensor,
+    item_weight: tf.Tensor,
+    queries: tf.Tensor,
+    query_weight: tf.Tensor,
+    item_rows: tf.Tensor,
+    query_rows: tf.Tensor,
+) -> tuple[tf.Tensor, Any]:
+    """ChannelGate.combine of gathered rows: q + s (i - q), s = sigmoid(item_weight - query_weight).
+
+    With a gradient of its own: the recorded one would hold and pass over four tensors of the pairs' size, and would
+    concatenate the gradients of all gathers before it adds them up; fused tables are small, so each is added up alone.
+    """
+    query = tf.gather(queries, query_rows)
+    difference = tf.gather(items, item_rows) - query
+    share = tf.sigmoid(tf.gather(item_weight, item_rows) - tf.gather(query_weight, query_rows))
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        of_item = share[..., tf.newaxis] * upstream
+        of_weight = tf.reduce_sum(upstream * difference, axis=-1) * share * (1.0 - share)
+        item_count, query_count = tf.shape(items)[0], tf.shape(queries)[0]
+        return (
+            tf.math.unsorted_segment_sum(of_item, item_rows, item_count),
+            tf.math.unsorted_segment_sum(of_weight, item_rows, item_count),
+            tf.math.unsorted_segment_sum(upstream - of_item, query_rows, query_count),
+            -tf.math.unsorted_segment_sum(of_weight, query_rows, query_count),
+            None,
+            None,
+        )
+
+    return query + share[..., tf.newaxis] * difference, gradient
+
+
 @dataclass(frozen=True)
 class FusedPairs:
     """Fused vectors of all items and queries of a batch; a pair is a row of each.
@@ -34,12 +68,7 @@ class FusedPairs:
 
     def pairs(self, item_rows: tf.Tensor, query_rows: tf.Tensor) -> tf.Tensor:
         """x_pair: [...] int32 rows of `items` and of `queries` -> [..., d]."""
-        return ChannelGate.combine(
-            tf.gather(self.items, item_rows),
-            tf.gather(self.item_weight, item_rows),
-            tf.gather(self.queries, query_rows),
-            tf.gather(self.query_weight, query_rows),
-        )
+        return _pairs(self.items, self.item_weight, self.queries, self.query_weight, item_rows, query_rows)
 
     def constant(self) -> FusedPairs:
         """The same vectors, through which no gradient flows."""
