@@ -98,6 +98,7 @@ class ModelConfig:
       history_length: L, newest pairs of the history that a request sees in training and evaluation.
       serving_history_length: L of the exported model.
       top_k: K, pairs that the GSU keeps for the ESU.
+      top_k_per_head: each head keeps K pairs of its own, instead of one choice by the heads' mean score.
       dim: d, width of every channel.
       heads: H, attention heads.
       short_length: S, newest pairs of the short branch; 0 switches it off.
@@ -119,6 +120,7 @@ class ModelConfig:
     history_length: int = 200
     serving_history_length: int = 1000
     top_k: int = 50
+    top_k_per_head: bool = False
     dim: int = 64
     heads: int = 4
     short_length: int = 50

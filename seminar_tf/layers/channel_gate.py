@@ -64,11 +64,39 @@ class ChannelGate(tf.keras.layers.Layer):
           vector: [..., d], zeros where all are missing.
           log_weight: [...], log sum of exp(logit) over present channels; NEGATIVE where all are missing.
         """
-        logits = self.logits(x, first)
-        weights = masked_softmax(logits, mask)
+        weights, log_weight = self._weights_and_total(self.logits(x, first), mask)
+        return tf.reduce_sum(x * weights[..., tf.newaxis], axis=-2), log_weight
+
+    def weights_before(
+        self, x: tf.Tensor, mask: tf.Tensor, projections: tf.Tensor, first: int = 0
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Weights of channels that are yet to be projected: w_m . (x G_m) = (G_m w_m) . x.
+
+        Args:
+          x: [n, C, d] channel vectors, not projected.
+          mask: [n, C] bool, False where the channel is missing.
+          projections: [C, d, d] G of these channels; the gate's channels are x^(m) G_m.
+          first: index of the first of them among all channels.
+
+        Returns:
+          weights: [n, C], the softmax over these channels; zeros where all are missing.
+          log_weight: [n] as in `fuse`.
+        """
+        if self.learned:
+            count = x.shape[-2]
+            kernel = tf.cast(self.kernel[first : first + count], x.dtype)
+            kernel = tf.linalg.matvec(projections, kernel)
+            logits = tf.reduce_sum(x * kernel, axis=-1) + tf.cast(self.bias[first : first + count], x.dtype)
+        else:
+            logits = self.logits(x, first)
+        return self._weights_and_total(logits, mask)
+
+    @staticmethod
+    def _weights_and_total(logits: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Softmax over present channels and the log of their total, [..., C] and [...]."""
         log_weight = tf.reduce_logsumexp(tf.where(mask, logits, NEGATIVE), axis=-1)
         log_weight = tf.where(tf.reduce_any(mask, axis=-1), log_weight, NEGATIVE)
-        return tf.reduce_sum(x * weights[..., tf.newaxis], axis=-2), log_weight
+        return masked_softmax(logits, mask), log_weight
 
     @staticmethod
     def combine(a: tf.Tensor, log_weight_a: tf.Tensor, b: tf.Tensor, log_weight_b: tf.Tensor) -> tf.Tensor:

@@ -20,9 +20,10 @@ class ExactSearchUnit(TargetAttention):
 
         Args:
           target: [B, N, d] candidate pairs.
-          selected: [B, N, K, d] kept pairs.
-          mask: [B, N, K] bool, False for places of the K that hold no pair, wherever they are.
-          bias: [B, N, H, K] recency bias, or None.
+          selected: [B, N, K, d] kept pairs; [B, N, H, K, d] where each head has its own.
+          mask: [B, N, K] bool, False for places of the K that hold no pair, wherever they are; [B, N, H, K] where each
+            head has its own.
+          bias: [B, N, H, K] recency bias of the kept pairs, or None.
 
         Returns:
           [B, N, d] x_lifelong.
@@ -37,10 +38,12 @@ class ExactSearchUnit(TargetAttention):
         Args:
           target: [B, N, d] candidate pairs.
           keys: [B, L, d] all pairs.
-          keep: [B, N, L] bool, the pairs kept (SearchUnit.keep).
+          keep: [B, N, L] bool, the pairs kept (SearchUnit.keep); [B, N, H, L] where each head keeps its own.
           bias: [B, H, L] recency bias, or None.
 
         Returns:
           [B, N, d] x_lifelong.
         """
+        if len(keep.shape) == 4:
+            keep = tf.transpose(keep, (0, 2, 1, 3))
         return super().call(target, keys, keep, None if bias is None else bias[:, :, tf.newaxis])

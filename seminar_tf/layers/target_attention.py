@@ -7,8 +7,23 @@ from typing import Any
 import tensorflow as tf
 
 from seminar_tf.layers import seeding
-from seminar_tf.layers.masking import masked_softmax
+from seminar_tf.layers.masking import NEGATIVE
 from seminar_tf.layers.projection import project
+
+
+def _softmax(alpha: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+    """Softmax of alpha + bias over the valid keys; rows without any are for `_without_empty`.
+
+    Mask and bias become one term first, in the smaller shape that they broadcast from, so that the tensor of all
+    weights, the largest here, is passed over once.
+    """
+    offset = tf.where(mask, 0.0 if bias is None else tf.cast(bias, tf.float32), NEGATIVE)
+    return tf.cast(tf.nn.softmax(tf.cast(alpha, tf.float32) + offset, axis=-1), alpha.dtype)
+
+
+def _without_empty(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Zeros in the rows that have no valid key: values [.., n, d], mask [.., n or 1, keys] -> [.., n, d]."""
+    return values * tf.cast(tf.reduce_any(mask, axis=-1), values.dtype)[..., tf.newaxis]
 
 
 @tf.keras.utils.register_keras_serializable(package="seminar_tf")
@@ -57,46 +72,74 @@ class TargetAttention(tf.keras.layers.Layer):
         Args:
           target: [B, N, d].
           keys: [B, L, d], values too.
-          mask: [B, L] or [B, N, L] bool, False for keys that have no part, wherever they are.
+          mask: [B, L], [B, N, L] or, with keys of each head's own choice, [B, H, N, L] bool, False for keys that have
+            no part, wherever they are.
           bias: added to alpha, broadcastable to [B, H, N, L], or None.
 
         Returns:
           [B, N, d]; zeros where no key is valid.
         """
+        if len(mask.shape) < 4:
+            mask = mask[:, tf.newaxis, tf.newaxis] if len(mask.shape) == 2 else mask[:, tf.newaxis]
+        count = target.shape[1]
+        if count is not None and count * self.heads <= self.dim:
+            return self._few(target, keys, mask, bias)
         # The scale goes on the N targets, not on the N x L scores.
         query = self._split(project(target, self.query_kernel) * self.head_dim**-0.5)
         alpha = tf.matmul(query, self._split(project(keys, self.key_kernel)), transpose_b=True)
-        if bias is not None:
-            alpha += tf.cast(bias, alpha.dtype)
-        mask = mask[:, tf.newaxis, tf.newaxis, :] if len(mask.shape) == 2 else mask[:, tf.newaxis]
         values = self._split(project(keys, self.value_kernel))
-        heads = tf.transpose(masked_softmax(alpha, mask) @ values, (0, 2, 1, 3))
+        heads = tf.transpose(_without_empty(_softmax(alpha, mask, bias) @ values, mask), (0, 2, 1, 3))
         return project(tf.reshape(heads, tf.shape(target)), self.output_kernel)
+
+    def _few(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+        """`call` with the projections on the targets' side: less work while N H <= d. mask: [B, 1 or H, 1 or N, L]."""
+        shape, length = tf.shape(target), tf.shape(keys)[1]
+        rows = (shape[0], shape[1] * self.heads, self.dim)
+        alpha = tf.matmul(tf.reshape(self._folded(target), rows), keys, transpose_b=True)
+        alpha = tf.reshape(alpha, (shape[0], shape[1], self.heads, length))
+        mask = tf.transpose(mask, (0, 2, 1, 3))
+        weights = _softmax(alpha, mask, None if bias is None else tf.transpose(bias, (0, 2, 1, 3)))
+        mixed = tf.reshape(weights, (shape[0], shape[1] * self.heads, length)) @ keys
+        return self._unfolded(tf.reshape(mixed, (shape[0], shape[1], self.heads, self.dim)), mask)
 
     def gathered(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
         """Attention of each target over keys of its own.
 
         Args:
           target: [B, N, d].
-          keys: [B, N, K, d], values too.
-          mask: [B, N, K] bool, False for keys that have no part, wherever they are.
+          keys: [B, N, K, d], values too; [B, N, H, K, d] where each head has its own.
+          mask: [B, N, K] bool, False for keys that have no part, wherever they are; [B, N, H, K] where each head has
+            its own keys.
           bias: [B, N, H, K], added to alpha, or None.
 
         Returns:
           [B, N, d]; zeros where no key is valid.
         """
+        if len(keys.shape) == 5:
+            return self._per_head(target, keys, mask, bias)
+        alpha = tf.matmul(self._folded(target), keys, transpose_b=True)
+        mask = mask[:, :, tf.newaxis]
+        return self._unfolded(_softmax(alpha, mask, bias) @ keys, mask)
+
+    def _per_head(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+        """`gathered` with keys [B, N, H, K, d] and mask [B, N, H, K]."""
+        alpha = tf.linalg.matvec(keys, self._folded(target))
+        return self._unfolded(tf.linalg.matvec(keys, _softmax(alpha, mask, bias), transpose_a=True), mask)
+
+    def _folded(self, target: tf.Tensor) -> tf.Tensor:
+        """(q W_h^Q) W_h^K^T / sqrt(d_h), to be multiplied with keys as they are: [B, N, d] -> [B, N, H, d]."""
         shape = tf.shape(target)
-        per_head = (self.dim, self.heads, self.head_dim)
         query = project(target, self.query_kernel) * self.head_dim**-0.5
         query = tf.reshape(query, (shape[0], shape[1], self.heads, self.head_dim))
-        folded = tf.einsum("bnhe,dhe->bnhd", query, tf.reshape(tf.cast(self.key_kernel, target.dtype), per_head))
-        alpha = tf.matmul(folded, keys, transpose_b=True)
-        if bias is not None:
-            alpha += tf.cast(bias, alpha.dtype)
-        mixed = masked_softmax(alpha, mask[:, :, tf.newaxis, :]) @ keys
-        values = tf.reshape(tf.cast(self.value_kernel, target.dtype), per_head)
+        kernel = tf.reshape(tf.cast(self.key_kernel, target.dtype), (self.dim, self.heads, self.head_dim))
+        return tf.einsum("bnhe,dhe->bnhd", query, kernel)
+
+    def _unfolded(self, mixed: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """W_h^V and W^O on attention-weighted means of keys: [B, N, H, d], mask [B, N or 1, H or 1, n] -> [B, N, d]."""
+        mixed, shape = _without_empty(mixed, mask), tf.shape(mixed)
+        values = tf.reshape(tf.cast(self.value_kernel, mixed.dtype), (self.dim, self.heads, self.head_dim))
         heads = tf.einsum("bnhd,dhe->bnhe", mixed, values)
-        return project(tf.reshape(heads, shape), self.output_kernel)
+        return project(tf.reshape(heads, (shape[0], shape[1], self.dim)), self.output_kernel)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dim": self.dim, "heads": self.heads, "seed": self.seed}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,67 @@ from seminar_tf.config import ModelConfig
 from seminar_tf.layers.channel_gate import ChannelGate
 from seminar_tf.layers.masking import NEGATIVE
 from seminar_tf.models.channel_tables import ChannelTables
+
+# A training step fuses tables of up to so many rows whole: a batch of histories has most of their ids anyway, and
+# neither tf.unique nor sparse gradients are needed then. Larger tables are fused for the distinct ids of the batch.
+WHOLE_TABLE_ROWS = 16_384
+
+
+@tf.custom_gradient
+def _pairs(
+    items: tf.Tensor,
+    item_weight: tf.Tensor,
+    queries: tf.Tensor,
+    query_weight: tf.Tensor,
+    item_rows: tf.Tensor,
+    query_rows: tf.Tensor,
+) -> tuple[tf.Tensor, Any]:
+    """ChannelGate.combine of gathered rows: q + s (i - q), s = sigmoid(item_weight - query_weight).
+
+    With a gradient of its own: the recorded one would hold and pass over four tensors of the pairs' size, and would
+    concatenate the gradients of all gathers before it adds them up; fused tables are small, so each is added up alone.
+    """
+    query = tf.gather(queries, query_rows)
+    difference = tf.gather(items, item_rows) - query
+    share = tf.sigmoid(tf.gather(item_weight, item_rows) - tf.gather(query_weight, query_rows))
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        of_item = share[..., tf.newaxis] * upstream
+        of_weight = tf.reduce_sum(upstream * difference, axis=-1) * share * (1.0 - share)
+        item_count, query_count = tf.shape(items)[0], tf.shape(queries)[0]
+        return (
+            tf.math.unsorted_segment_sum(of_item, item_rows, item_count),
+            tf.math.unsorted_segment_sum(of_weight, item_rows, item_count),
+            tf.math.unsorted_segment_sum(upstream - of_item, query_rows, query_count),
+            -tf.math.unsorted_segment_sum(of_weight, query_rows, query_count),
+            None,
+            None,
+        )
+
+    return query + share[..., tf.newaxis] * difference, gradient
+
+
+@dataclass(frozen=True)
+class FusedPairs:
+    """Fused vectors of all items and queries of a batch; a pair is a row of each.
+
+    Attributes:
+      items: [U, d] gated item vectors. item_weight: [U] their gate log weights.
+      queries: [W, d]. query_weight: [W].
+    """
+
+    items: tf.Tensor
+    item_weight: tf.Tensor
+    queries: tf.Tensor
+    query_weight: tf.Tensor
+
+    def pairs(self, item_rows: tf.Tensor, query_rows: tf.Tensor) -> tf.Tensor:
+        """x_pair: [...] int32 rows of `items` and of `queries` -> [..., d]."""
+        return _pairs(self.items, self.item_weight, self.queries, self.query_weight, item_rows, query_rows)
+
+    def constant(self) -> FusedPairs:
+        """The same vectors, through which no gradient flows."""
+        return FusedPairs(*(tf.stop_gradient(x) for x in vars(self).values()))
 
 
 class PairTable(tf.keras.layers.Layer):
@@ -53,11 +115,6 @@ class PairTable(tf.keras.layers.Layer):
         table.assign(values)
         return table
 
-    def _items(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Projected channels [n, M, d] and mask [n, M] of item ids [n]."""
-        projected = tf.einsum("nmd,mde->nme", tf.gather(self.item_table, ids), self.projections[1:])
-        return projected, tf.gather(self.item_mask, ids)
-
     def query_vector(self, ids: tf.Tensor) -> tf.Tensor:
         """x^(query) of query ids: [n] int32 -> [n, d]; zeros where the model has no query channel or id 0."""
         present = tf.cast((ids > 0) & self.config.use_query, tf.float32)[:, tf.newaxis]
@@ -65,14 +122,46 @@ class PairTable(tf.keras.layers.Layer):
 
     def fused_items(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Item ids [n] -> gated item vectors [n, d] and gate log weights [n]; what serving may compute ahead."""
-        projected, mask = self._items(ids)
-        return self.gate.fuse(projected, mask, first=1)
+        return self._fuse(tf.gather(self.item_table, ids), tf.gather(self.item_mask, ids))
+
+    def _fuse(self, x: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Channel vectors [n, M, d] as restored and mask [n, M] -> as `fused_items`."""
+        # sum_m gamma_m (x_m G_m) = [gamma_1 x_1 .. gamma_M x_M] [G_1; ..; G_M]: the projected channels, M times the
+        # size of the result, are never there.
+        weights, log_weight = self.gate.weights_before(x, mask, self.projections[1:], first=1)
+        weighted = tf.reshape(x * weights[..., tf.newaxis], (-1, (self.count - 1) * self.dim))
+        return weighted @ tf.reshape(self.projections[1:], (-1, self.dim)), log_weight
 
     def fused_queries(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Query ids [n] -> vectors [n, d] and gate log weights [n]."""
         vectors = self.query_vector(ids)
         weight = self.gate.logits(vectors[:, tf.newaxis], first=0)[:, 0]
         return vectors, tf.where((ids > 0) & self.config.use_query, weight, NEGATIVE)
+
+    def fuse(
+        self, items: tf.Tensor, queries: tf.Tensor, training: bool = False
+    ) -> tuple[FusedPairs, tf.Tensor, tf.Tensor]:
+        """Fuses every item and query of a batch, each once.
+
+        Args:
+          items: [n] int32 item ids of any number of pairs.
+          queries: [m] int32 query ids.
+          training: whether to fuse small tables whole; a request in inference has too few ids for that.
+
+        Returns:
+          The fused vectors, and the rows in them of `items` [n] and of `queries` [m], int32.
+        """
+        if training and self.item_table.shape[0] <= WHOLE_TABLE_ROWS:
+            item, item_rows = self._fuse(tf.convert_to_tensor(self.item_table), self.item_mask), items
+        else:
+            ids, item_rows = tf.unique(items)
+            item = self.fused_items(ids)
+        if training and self.query_table.shape[0] <= WHOLE_TABLE_ROWS:
+            query, query_rows = self.fused_queries(tf.range(self.query_table.shape[0])), queries
+        else:
+            ids, query_rows = tf.unique(queries)
+            query = self.fused_queries(ids)
+        return FusedPairs(*item, *query), item_rows, query_rows
 
     def call(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
         """x_pair.
@@ -84,21 +173,14 @@ class PairTable(tf.keras.layers.Layer):
         Returns:
           [..., d].
         """
-        item_ids, item_rows = tf.unique(tf.reshape(items, [-1]))
-        query_ids, query_rows = tf.unique(tf.reshape(queries, [-1]))
-        item, item_weight = self.fused_items(item_ids)
-        query, query_weight = self.fused_queries(query_ids)
-        pairs = self.gate.combine(
-            tf.gather(item, item_rows),
-            tf.gather(item_weight, item_rows),
-            tf.gather(query, query_rows),
-            tf.gather(query_weight, query_rows),
-        )
+        fused, item_rows, query_rows = self.fuse(tf.reshape(items, [-1]), tf.reshape(queries, [-1]))
+        pairs = fused.pairs(item_rows, query_rows)
         return tf.reshape(pairs, tf.concat([tf.shape(items), [self.dim]], axis=0))
 
     def gate_weights(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
         """gamma of pairs: [n] and [n] int32 ids -> [n, M+1], query first."""
-        projected, mask = self._items(items)
+        projected = tf.einsum("nmd,mde->nme", tf.gather(self.item_table, items), self.projections[1:])
+        mask = tf.gather(self.item_mask, items)
         vectors, weight = self.fused_queries(queries)
         x = tf.concat([vectors[:, tf.newaxis], projected], axis=1)
         return self.gate.weights_of(x, tf.concat([weight[:, tf.newaxis] > NEGATIVE, mask], axis=1))

@@ -23,9 +23,9 @@ from seminar_tf.layers.short_branch import ShortBranch, last_positions
 from seminar_tf.losses.click import listwise, masked_bce
 from seminar_tf.models.base import MultiLossModel
 from seminar_tf.models.channel_tables import ChannelTables, restore
+from seminar_tf.models.fused_batch import FusedBatch, fuse_batch
 from seminar_tf.models.pair_table import PairTable
 from seminar_tf.models.request_features import calendar, same_item
-from seminar_tf.models.windows import ages
 
 # Fewer candidates than this are always served by gathering K pairs each.
 _MANY_CANDIDATES = 16
@@ -73,7 +73,7 @@ class Seminar(MultiLossModel):
                 "and TransformGraph."
             )
         self.pairs = PairTable(config, tables, name="pairs")
-        self.search = SearchUnit(dim, heads, config.top_k, shared=config.share_gsu_esu, name="search")
+        self.search = SearchUnit(dim, heads, config.top_k, config.share_gsu_esu, config.top_k_per_head, name="search")
         self.exact = ExactSearchUnit(dim, heads, seeding.derive(seed, "exact"), name="exact")
         self.exact.build(None)
         self.recency = RecencyBias(heads, name="recency") if config.use_recency else None
@@ -137,88 +137,65 @@ class Seminar(MultiLossModel):
         Returns:
           {task: [B, N] float32 logits}; those of padding candidates mean nothing.
         """
-        history, candidates = batch[names.HISTORY_ITEM_ID], batch[names.CANDIDATE_ITEM_ID]
-        typed, moment = batch[names.HISTORY_QUERY], batch[names.REQUEST_TIMESTAMP]
-        mask = history > 0
-        gap, position = ages(mask, batch[names.HISTORY_TIMESTAMP], moment)
-        query = tf.broadcast_to(batch[names.QUERY][:, tf.newaxis], tf.shape(candidates))
-        target = self.pairs(candidates, query)
-        blocks = [target, self._lifelong(target, history, typed, mask, gap, position, training)]
+        candidates, moment = batch[names.CANDIDATE_ITEM_ID], batch[names.REQUEST_TIMESTAMP]
+        seen = fuse_batch(self.pairs, batch, training)
+        target, item, typed = seen.targets(), seen.candidate_items(), seen.queries()
+        blocks = [target, self._lifelong(target, seen, training)]
         matches = [
             self._popularity(batch, training)[..., tf.newaxis],
-            same_item(history, candidates, gap),
-            self._relevance(batch[names.QUERY], candidates),
+            same_item(batch[names.HISTORY_ITEM_ID], candidates, seen.gap),
+            self._relevance(batch[names.QUERY], typed, item),
         ]
         if self.short is not None and self.interest is not None:
-            blocks += self._recent(self.short, self.interest, target, history, typed, mask, gap, position)
+            blocks += self._recent(self.short, self.interest, target, seen)
         matches += [self._dot(target, block) for block in blocks[1:]]
-        request = tf.concat(
-            [self._user(batch[names.USER_ATTRIBUTES]), self.pairs.query_vector(batch[names.QUERY]), calendar(moment)],
-            axis=-1,
-        )
+        request = tf.concat([self._user(batch[names.USER_ATTRIBUTES]), typed, calendar(moment)], axis=-1)
         blocks.append(self._broadcast(request[:, tf.newaxis], candidates))
         joined = tf.concat(matches, axis=-1)
         features = tf.concat([*blocks, joined], axis=-1)
         return {task: self.heads[task](features, joined, step_seed) for task in self.tasks}
 
-    def _lifelong(
-        self,
-        target: tf.Tensor,
-        history: tf.Tensor,
-        typed: tf.Tensor,
-        mask: tf.Tensor,
-        gap: tf.Tensor,
-        position: tf.Tensor,
-        training: bool,
-    ) -> tf.Tensor:
+    def _lifelong(self, target: tf.Tensor, seen: FusedBatch, training: bool) -> tf.Tensor:
         """GSU, then ESU: [B, N, d] candidates -> [B, N, d] x_lifelong."""
-        keys = tf.stop_gradient(self.pairs(history, typed))
-        bias = None if self.recency is None else tf.reduce_mean(self.recency(gap, position), axis=-1)
+        keys = seen.keys()
+        bias = self._search_bias(seen)
         kernels = (self.exact.query_kernel, self.exact.key_kernel) if self.config.share_gsu_esu else None
 
         def gather() -> tf.Tensor:
-            chosen, valid = self.search(target, keys, mask, bias, kernels)
-
-            def pick(values: tf.Tensor) -> tf.Tensor:
-                return tf.gather(values, chosen, batch_dims=1)
-
-            items = tf.where(valid, pick(history), 0)
-            selected = self.pairs(items, tf.where(valid, pick(typed), 0))
+            chosen, valid = self.search(target, keys, seen.mask, bias, kernels)
             recent = None
             if self.recency is not None:
-                recent = tf.transpose(self.recency(pick(gap), pick(position)), (0, 1, 3, 2))
-            return self.exact(target, selected, valid, recent)
+                recent = self.recency(seen.pick(seen.gap, chosen), seen.pick(seen.position, chosen))
+                # A head that has pairs of its own, [B, N, H, K], needs its own column of [B, N, H, K, H] only.
+                own = self.config.top_k_per_head
+                recent = tf.einsum("bnhkh->bnhk", recent) if own else tf.transpose(recent, (0, 1, 3, 2))
+            return self.exact(target, seen.picked(chosen), valid, recent)
 
         def dense() -> tf.Tensor:
-            keep = self.search.keep(target, keys, mask, bias, kernels)
-            recent = None if self.recency is None else tf.transpose(self.recency(gap, position), (0, 2, 1))
+            keep = self.search.keep(target, keys, seen.mask, bias, kernels)
+            recent = None if self.recency is None else tf.transpose(self.recency(seen.gap, seen.position), (0, 2, 1))
             return self.exact.over_history(target, keys, keep, recent)
 
         if training:
             return gather()
         # One weight a head and pair (H L) against K vectors of d: what takes less memory for many candidates.
-        fits = self.config.heads * tf.shape(history)[1] <= 2 * self.config.top_k * self.config.dim
+        lists = self.config.heads if self.config.top_k_per_head else 1
+        fits = self.config.heads * tf.shape(keys)[1] <= 2 * lists * self.config.top_k * self.config.dim
         return tf.cond(fits & (tf.shape(target)[1] >= _MANY_CANDIDATES), dense, gather)
 
+    def _search_bias(self, seen: FusedBatch) -> tf.Tensor | None:
+        """The GSU's recency bias: [B, L] averaged over heads, [B, L, H] where each head keeps its own K."""
+        if self.recency is None:
+            return None
+        bias = self.recency(seen.gap, seen.position)
+        return tf.stop_gradient(bias if self.config.top_k_per_head else tf.reduce_mean(bias, axis=-1))
+
     def _recent(
-        self,
-        short: ShortBranch,
-        interest: InterestUnit,
-        target: tf.Tensor,
-        history: tf.Tensor,
-        typed: tf.Tensor,
-        mask: tf.Tensor,
-        gap: tf.Tensor,
-        position: tf.Tensor,
+        self, short: ShortBranch, interest: InterestUnit, target: tf.Tensor, seen: FusedBatch
     ) -> list[tf.Tensor]:
         """x_short of each candidate and the user's interest, both from the last S pairs: [B, N, d] each."""
-        places, valid = last_positions(mask, self.config.short_length)
-
-        def pick(values: tf.Tensor) -> tf.Tensor:
-            return tf.gather(values, places, batch_dims=1)
-
-        pairs = self.pairs(tf.where(valid, pick(history), 0), tf.where(valid, pick(typed), 0))
-        gap, position = pick(gap), pick(position)
+        places, valid = last_positions(seen.mask, self.config.short_length)
+        pairs, gap, position = seen.picked(places), seen.pick(seen.gap, places), seen.pick(seen.position, places)
         x_short = short(target, pairs, valid, gap, position)
         x_interest = interest(pairs, valid[:, tf.newaxis], gap[:, tf.newaxis], position[:, tf.newaxis])
         return [x_short, tf.broadcast_to(x_interest, tf.shape(target))]
@@ -236,14 +213,19 @@ class Seminar(MultiLossModel):
             count = tf.maximum(count - tf.minimum(positive, 1.0), 0.0)
         return (tf.math.log1p(count) - self._log_count_mean) * self._log_count_scale
 
-    def _relevance(self, query: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-        """What the PSU's query-item loss trained: typed query against gated item, [B], [B, N] -> [B, N, 1].
+    def _relevance(self, query: tf.Tensor, typed: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """What the PSU's query-item loss trained: typed query against gated item.
 
-        Zero for the empty query, which says nothing of any item.
+        Args:
+          query: [B] int32 query ids.
+          typed: [B, d] their vectors.
+          items: [B, N, d] gated items of the candidates.
+
+        Returns:
+          [B, N, 1]; zero for the empty query, which says nothing of any item.
         """
-        items = self.pairs(candidates, tf.zeros_like(candidates))
-        typed = tf.cast(query > names.EMPTY_QUERY_ID, tf.float32)[:, tf.newaxis]
-        return self._dot(items, (typed * self.pairs.query_vector(query))[:, tf.newaxis])
+        present = tf.cast(query > names.EMPTY_QUERY_ID, typed.dtype)[:, tf.newaxis]
+        return self._dot(items, (present * typed)[:, tf.newaxis])
 
     def _user(self, attributes: tf.Tensor) -> tf.Tensor:
         """x_user: [B, A] int32 attribute ids -> [B, d]."""
