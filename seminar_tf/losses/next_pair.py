@@ -34,29 +34,33 @@ class NextPairLoss(tf.keras.layers.Layer):
 
         Args:
           users: [n, d] output at <EOS> for each window.
-          pairs: [n, d] the held-out pair of each window.
-          items: [n] int32, its item id.
-          valid: [n] bool, False for windows that are padding; their pair is nobody's negative.
+          pairs: [p, d] the held-out pairs of the batch, p = n; where replicas share a batch, those of all replicas,
+            this one's n windows first.
+          items: [p] int32, their item ids.
+          valid: [p] bool, False for windows that are padding; their pair is nobody's negative.
           uniform_pairs: [u, d] pairs with an item drawn uniformly.
           uniform_items: [u] int32.
-          probability: [n + u] probability of each pool entry's item under the mixture; a common factor is immaterial.
+          probability: [p + u] probability of each pool entry's item under the mixture; a common factor is immaterial.
 
         Returns:
-          A float32 scalar, 0 where no window is valid.
+          A float32 scalar, 0 where no window is valid: the sum over the n windows by the number of valid ones among
+          the p, so that the shares of all replicas add up to the mean.
         """
+        users, pairs, uniform_pairs = (tf.cast(x, tf.float32) for x in (users, pairs, uniform_pairs))
+        own = tf.shape(users)[0]
         pool_valid = tf.concat([valid, tf.ones_like(uniform_items, tf.bool)], axis=0)
         # TFRS clips probabilities at 1e-6, so they are scaled up to keep rare items of huge catalogs apart.
         probability = probability / tf.maximum(tf.reduce_max(probability), 1e-30)
         total = self.task(
             users,
             tf.concat([pairs, uniform_pairs], axis=0),
-            sample_weight=tf.cast(valid, tf.float32),
+            sample_weight=tf.cast(valid[:own], tf.float32),
             candidate_sampling_probability=probability,
             candidate_ids=tf.concat([items, uniform_items], axis=0),
             compute_metrics=False,
             compute_batch_metrics=False,
             # Padding windows keep their own diagonal entry, so that their (unweighted) loss stays finite.
-            score_mask=pool_valid[tf.newaxis] | tf.eye(tf.shape(valid)[0], tf.shape(pool_valid)[0], dtype=tf.bool),
+            score_mask=pool_valid[tf.newaxis] | tf.eye(own, tf.shape(pool_valid)[0], dtype=tf.bool),
         )
         return total / tf.maximum(tf.reduce_sum(tf.cast(valid, tf.float32)), 1.0)
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from seminar_tf.config import ModelConfig
 from seminar_tf.layers.channel_gate import ChannelGate
+from seminar_tf.layers.distinct import distinct
 from seminar_tf.layers.masking import NEGATIVE
 from seminar_tf.models.channel_tables import ChannelTables
 
@@ -28,6 +29,7 @@ class PairTable(tf.keras.layers.Layer):
         self.config = config
         self.channels = tables.channels
         self.dim = tables.dim
+        self.rows, self.query_rows = len(tables.item), len(tables.query)
         self.count = 1 + len(tables.channels)
         self.item_table = self._table("item_table", tables.item)
         self.query_table = self._table("query_table", tables.query)
@@ -55,13 +57,13 @@ class PairTable(tf.keras.layers.Layer):
 
     def _items(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Projected channels [n, M, d] and mask [n, M] of item ids [n]."""
-        projected = tf.einsum("nmd,mde->nme", tf.gather(self.item_table, ids), self.projections[1:])
-        return projected, tf.gather(self.item_mask, ids)
+        projected = tf.einsum("nmd,mde->nme", tf.nn.embedding_lookup(self.item_table, ids), self.projections[1:])
+        return projected, tf.nn.embedding_lookup(self.item_mask, ids)
 
     def query_vector(self, ids: tf.Tensor) -> tf.Tensor:
         """x^(query) of query ids: [n] int32 -> [n, d]; zeros where the model has no query channel or id 0."""
-        present = tf.cast((ids > 0) & self.config.use_query, tf.float32)[:, tf.newaxis]
-        return present * (tf.gather(self.query_table, ids) @ self.projections[0])
+        vectors = tf.nn.embedding_lookup(self.query_table, ids) @ self.projections[0]
+        return tf.cast((ids > 0) & self.config.use_query, vectors.dtype)[:, tf.newaxis] * vectors
 
     def fused_items(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Item ids [n] -> gated item vectors [n, d] and gate log weights [n]; what serving may compute ahead."""
@@ -84,15 +86,15 @@ class PairTable(tf.keras.layers.Layer):
         Returns:
           [..., d].
         """
-        item_ids, item_rows = tf.unique(tf.reshape(items, [-1]))
-        query_ids, query_rows = tf.unique(tf.reshape(queries, [-1]))
-        item, item_weight = self.fused_items(item_ids)
-        query, query_weight = self.fused_queries(query_ids)
+        of_item = distinct(tf.reshape(items, [-1]), self.rows)
+        of_query = distinct(tf.reshape(queries, [-1]), self.query_rows)
+        item, item_weight = self.fused_items(of_item.ids)
+        query, query_weight = self.fused_queries(of_query.ids)
         pairs = self.gate.combine(
-            tf.gather(item, item_rows),
-            tf.gather(item_weight, item_rows),
-            tf.gather(query, query_rows),
-            tf.gather(query_weight, query_rows),
+            tf.gather(item, of_item.row),
+            tf.gather(item_weight, of_item.row),
+            tf.gather(query, of_query.row),
+            tf.gather(query_weight, of_query.row),
         )
         return tf.reshape(pairs, tf.concat([tf.shape(items), [self.dim]], axis=0))
 

@@ -29,8 +29,12 @@ class Gated(Protocol):
 class TrainingLog:
     """Writes scalars and histograms of one run. Steps on the x axis are optimizer steps."""
 
-    def __init__(self, folder: str | Path) -> None:
-        self._writer = tf.summary.create_file_writer(str(folder))
+    def __init__(self, folder: str | Path | None) -> None:
+        """Args:
+        folder: of the event files; None writes none, as workers other than the chief do.
+        """
+        writes = folder is not None
+        self._writer = tf.summary.create_file_writer(str(folder)) if writes else tf.summary.create_noop_writer()
 
     def scalars(self, prefix: str, values: dict[str, float], step: int) -> None:
         """Writes `<prefix>/<name>` of every value."""
