@@ -261,10 +261,12 @@ class PSU(MultiLossModel):
         items, masks = [], []
         for start in range(0, self.sizes.items, batch_size):
             vectors, mask = self.item_channels(tf.range(start, min(start + batch_size, self.sizes.items)))
-            items.append(vectors.numpy())
+            items.append(tf.cast(vectors, tf.float32).numpy())
             masks.append(mask.numpy())
         queries = [
-            self._encode_queries(tf.range(start, min(start + batch_size, self.sizes.queries)))[0].numpy()
+            tf.cast(
+                self._encode_queries(tf.range(start, min(start + batch_size, self.sizes.queries)))[0], tf.float32
+            ).numpy()
             for start in range(0, self.sizes.queries, batch_size)
         ]
         return ChannelTables(

@@ -151,13 +151,12 @@ class Seminar(MultiLossModel):
         if self.short is not None and self.interest is not None:
             blocks += self._recent(self.short, self.interest, target, history, typed, mask, gap, position)
         matches += [self._dot(target, block) for block in blocks[1:]]
-        request = tf.concat(
-            [self._user(batch[names.USER_ATTRIBUTES]), self.pairs.query_vector(batch[names.QUERY]), calendar(moment)],
-            axis=-1,
-        )
+        user, asked = self._user(batch[names.USER_ATTRIBUTES]), self.pairs.query_vector(batch[names.QUERY])
+        # Counts and the calendar are computed in float32 under any policy.
+        request = tf.concat([user, asked, tf.cast(calendar(moment), user.dtype)], axis=-1)
         blocks.append(self._broadcast(request[:, tf.newaxis], candidates))
-        joined = tf.concat(matches, axis=-1)
-        features = tf.concat([*blocks, joined], axis=-1)
+        joined = tf.concat([tf.cast(match, tf.float32) for match in matches], axis=-1)
+        features = tf.concat([*blocks, tf.cast(joined, target.dtype)], axis=-1)
         return {task: self.heads[task](features, joined, step_seed) for task in self.tasks}
 
     def _lifelong(
@@ -241,7 +240,7 @@ class Seminar(MultiLossModel):
         Zero for the empty query, which says nothing of any item.
         """
         items = self.pairs(candidates, tf.zeros_like(candidates))
-        typed = tf.cast(query > names.EMPTY_QUERY_ID, tf.float32)[:, tf.newaxis]
+        typed = tf.cast(query > names.EMPTY_QUERY_ID, items.dtype)[:, tf.newaxis]
         return self._dot(items, (typed * self.pairs.query_vector(query))[:, tf.newaxis])
 
     def _user(self, attributes: tf.Tensor) -> tf.Tensor:

@@ -121,7 +121,7 @@ def train(
         # Workers must not differ in when they stop.
         metrics = agree(strategy, evaluate())
         _remember_best(config, state, monitor, metrics)
-        steps = int(model.optimizer.iterations)
+        steps = int(tf.convert_to_tensor(model.optimizer.iterations))
         record = {"epoch": epoch, "steps": steps, "losses": losses, "eval": metrics}
         log.epoch(record)
         if log_epoch is not None:
@@ -206,7 +206,7 @@ def _remember_best(config: TrainConfig, state: TrainingState, monitor: Monitor, 
 
 
 def _finish(model: tf.keras.Model, data: Epochs, config: TrainConfig, state: TrainingState) -> TrainingResult:
-    steps = int(model.optimizer.iterations)
+    steps = int(tf.convert_to_tensor(model.optimizer.iterations))
     kept = len(state.history) - 1
     if config.patience:
         state.restore_best()

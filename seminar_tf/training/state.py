@@ -12,13 +12,13 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from seminar_tf.training.strategy import Task
+from seminar_tf.training.strategy import Task, is_replicated
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class TrainingState:
         self._written = self.folder if self.is_chief else self.folder / f".{task.role}-{task.index}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._model = model
+        self._replicated = is_replicated(model.distribute_strategy)
         self.epoch, self.step, self.wait, self.stopped = (tf.Variable(0, dtype=tf.int64) for _ in range(4))
         self.best_epoch = tf.Variable(-1, dtype=tf.int64)
         self.best, self.seconds = (tf.Variable(0.0, dtype=tf.float64) for _ in range(2))
@@ -123,6 +124,20 @@ class TrainingState:
     def restore_best(self) -> None:
         """Sets the weights to those of `best_epoch`."""
         self._weights().read(str(self._best_path())).assert_consumed()
+
+    def alone(self, build: Callable[[], tf.keras.Model]) -> tf.keras.Model:
+        """The model without a strategy, for export: its own if it has none, else a copy in plain, whole variables.
+
+        Args:
+          build: makes the same model again; called outside any scope.
+        """
+        if not self._replicated:
+            return self._model
+        path = str(self._written / "final")
+        tf.train.Checkpoint(model=self._model).write(path)
+        plain = build()
+        tf.train.Checkpoint(model=plain).read(path).assert_existing_objects_matched()
+        return plain
 
     def remove(self) -> None:
         """Deletes the folder: the run's result is written elsewhere."""

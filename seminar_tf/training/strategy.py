@@ -150,6 +150,13 @@ def serve(task: Task) -> None:
     server.join()
 
 
+def is_replicated(strategy: tf.distribute.Strategy) -> bool:
+    """Whether it is any strategy but the default one."""
+    return isinstance(strategy, (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)) or (
+        is_asynchronous(strategy)
+    )
+
+
 def is_asynchronous(strategy: tf.distribute.Strategy) -> bool:
     """Whether it is a ParameterServerStrategy."""
     return isinstance(strategy, tf.distribute.ParameterServerStrategy)
