@@ -182,7 +182,11 @@ class PSU(MultiLossModel):
           training: unused; the losses draw the same way in evaluation.
         """
         draws = tf.random.stateless_uniform(
-            (self.train.negatives,), seeding.fold(step_seed, "uniform"), 0, tf.size(self._known_ids), tf.int32
+            (self.train.negatives,),
+            seeding.fold(step_seed, "uniform"),
+            0,
+            tf.size(self._known_ids),
+            tf.int32,
         )
         uniform = tf.gather(self._known_ids, draws)
         encoded = self.encode(batch, uniform)

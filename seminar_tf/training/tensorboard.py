@@ -89,7 +89,10 @@ class StepLog(tf.keras.callbacks.Callback):
         now = time.monotonic()
         self._log.scalars("train", {name: float(value) for name, value in (logs or {}).items()}, step)
         rate = self._steps * self._batch_size / max(now - self._since, 1e-9)
-        speed = {"learning_rate": float(tf.convert_to_tensor(self.model.optimizer.learning_rate)), "examples_per_second": rate}
+        speed = {
+            "learning_rate": float(tf.convert_to_tensor(self.model.optimizer.learning_rate)),
+            "examples_per_second": rate,
+        }
         self._log.scalars("run", speed, step)
         self._since, self._steps = now, 0
 
