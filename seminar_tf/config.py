@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from seminar_tf.config_io import check, positive
 
+STRATEGIES = ("none", "mirrored", "multi_worker", "parameter_server")
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -179,6 +181,10 @@ class TrainConfig:
       listwise_weight: SEMINAR only: weight of the softmax cross-entropy over a request's candidates, beside the
         binary cross-entropy that keeps scores calibrated; 0 is off.
       mixed_precision: compute in float16 on GPU, bfloat16 on CPU and TPU, variables in float32.
+      strategy: replicas that train together (docs/training.md): `none` (one device), `mirrored` (all GPUs of this
+        host), `multi_worker` (several hosts in step, TF_CONFIG says which), `parameter_server` (several hosts,
+        asynchronous, tables sharded over servers). `batch_size` is that of all replicas together.
+      jit_compile: compile the train step with XLA; only with strategy `none`.
     """
 
     epochs: int = 1
@@ -202,6 +208,8 @@ class TrainConfig:
     chunk_size: int = 128
     listwise_weight: float = 0.0
     mixed_precision: bool = False
+    strategy: str = "none"
+    jit_compile: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "negatives", "steps_per_checkpoint", "shuffle_buffer", "chunk_size"):
@@ -216,6 +224,9 @@ class TrainConfig:
         zero_allowed = ("clip_norm", "patience", "max_eval_requests", "next_pair_weight", "align_weight")
         for name in (*zero_allowed, "query_item_weight"):
             check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "0 or more")
+        check(self.strategy in STRATEGIES, "train.strategy", self.strategy, f"one of {', '.join(STRATEGIES)}")
+        alone = "false, as XLA cannot compile what replicas exchange within a step, or train.strategy none"
+        check(not self.jit_compile or self.strategy == "none", "train.jit_compile", self.jit_compile, alone)
 
 
 @dataclass(frozen=True)

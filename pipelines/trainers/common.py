@@ -21,10 +21,12 @@ from seminar_tf.data.dataset import DatasetSpec, uses_requests
 from seminar_tf.features import names
 from seminar_tf.features.tables import ItemFeatures, QueryFeatures
 from seminar_tf.features.vocabulary import FeatureSizes, feature_sizes, read_vocabulary
+from seminar_tf.memory import keep_freed_memory
 from seminar_tf.training.catalog import load_items, load_queries
-from seminar_tf.training.loop import TrainingResult
+from seminar_tf.training.loop import TrainingResult, make_deterministic
 from seminar_tf.training.records import RecordError, list_files, split_patterns
 from seminar_tf.training.state import state_key
+from seminar_tf.training.strategy import Task, is_server, make_strategy, read_task, serve
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +120,23 @@ def trainer_inputs(fn_args: Any, stage: str) -> TrainerInputs:
         run_dir=Path(fn_args.model_run_dir),
         state_dir=Path(custom["state_dir"]) / stage / key,
     )
+
+
+def start(inputs: TrainerInputs) -> tuple[Task, tf.distribute.Strategy]:
+    """Settles determinism and the strategy of this process, before any op runs.
+
+    In a process that only serves a chief (`parameter_server`'s workers and servers) it does not return.
+
+    Raises:
+      seminar_tf.training.strategy.ClusterError: the strategy needs another TF_CONFIG.
+    """
+    name = inputs.train.strategy
+    task = read_task(name)
+    if is_server(name, task):
+        serve(task)
+    make_deterministic(inputs.config.seed)
+    keep_freed_memory()
+    return task, make_strategy(name, task)
 
 
 @contextmanager

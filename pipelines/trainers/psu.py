@@ -13,19 +13,21 @@ from pipelines.trainers.common import (
     TrainerInputs,
     item_labels,
     precision,
+    start,
     trainer_inputs,
     write_report,
     write_staged,
 )
 from seminar_tf.features.tables import ItemFeatures, QueryFeatures
-from seminar_tf.memory import keep_freed_memory
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.psu import PSU
 from seminar_tf.training.blocks import sequence_block
 from seminar_tf.training.inputs import MemoryEpochs, WindowCutter, corpus_epochs, read_corpus
-from seminar_tf.training.loop import Monitor, TrainingResult, compile_model, make_deterministic, train
+from seminar_tf.training.loop import Monitor, TrainingResult, compile_model, train
 from seminar_tf.training.requests import join_sequences, load_users
+from seminar_tf.training.shares import distribute
 from seminar_tf.training.state import TrainingState
+from seminar_tf.training.strategy import barrier, is_asynchronous
 from seminar_tf.training.tensorboard import PROJECTED_ITEMS, gate_log, write_projector
 
 TABLES_FILE = "channel_tables.npz"
@@ -40,18 +42,24 @@ def run_fn(fn_args: Any) -> None:
       fn_args: tfx.components.FnArgs, see `common.trainer_inputs`.
     """
     inputs = trainer_inputs(fn_args, "psu")
-    make_deterministic(inputs.config.seed)
-    keep_freed_memory()
+    task, strategy = start(inputs)
     items, queries = inputs.items(), inputs.queries()
+
+    def build() -> PSU:
+        return PSU(inputs.config.model, inputs.train, inputs.sizes, items, queries, inputs.config.seed)
+
     with precision(inputs.train):
-        model = PSU(inputs.config.model, inputs.train, inputs.sizes, items, queries, inputs.config.seed)
-        compile_model(model, inputs.train)
-        state = TrainingState(inputs.state_dir, model)
+        with strategy.scope():
+            model = build()
+            compile_model(model, inputs.train)
+        state = TrainingState(inputs.state_dir, model, task)
         result = _train(inputs, model, state, items, queries)
-        tables = model.channel_tables()
-    write_staged(inputs.output_dir, lambda folder: _write_model(folder, tables, items, queries))
-    _write_projector(inputs, tables, items)
-    write_report(inputs, result, state.resumed)
+        tables = state.alone(build).channel_tables()
+    if task.is_chief:
+        write_staged(inputs.output_dir, lambda folder: _write_model(folder, tables, items, queries))
+        _write_projector(inputs, tables, items)
+        write_report(inputs, result, state.resumed)
+    barrier(strategy)
     state.remove()
 
 
@@ -63,24 +71,30 @@ def _train(
     to_block = partial(sequence_block, stride=config.window_stride)
     corpus = read_corpus(inputs.files["train"], tasks, to_block, config.memory_pairs)
     data = corpus_epochs(corpus, tasks, to_block, cutter, config.batch_size, inputs.config.seed, config.shuffle_buffer)
+    strategy = model.distribute_strategy
     held_out = _eval_windows(inputs, cutter)
+    cached = held_out.epoch(0).cache() if held_out is not None else None
 
     def evaluate() -> dict[str, float]:
         # The means of the train losses have been read by now; evaluation may reset them.
-        return dict(model.evaluate(held_out, verbose=0, return_dict=True)) if held_out is not None else {}
+        if held_out is None:
+            return {}
+        # Workers of parameter servers make batches of their own.
+        batches = distribute(strategy, lambda: held_out.epoch(0) if is_asynchronous(strategy) else cached)
+        return dict(model.evaluate(batches, steps=held_out.steps, verbose=0, return_dict=True))
 
     gates = gate_log(model, ("query", *model.channels), items.known, queries.known, inputs.config.seed)
     return train(model, data, config, evaluate, Monitor("loss", False), state, inputs.run_dir, gates)
 
 
-def _eval_windows(inputs: TrainerInputs, cutter: WindowCutter) -> tf.data.Dataset | None:
+def _eval_windows(inputs: TrainerInputs, cutter: WindowCutter) -> MemoryEpochs | None:
     """The newest window of each eval user, whose held-out pair training has not seen; None without such users."""
     if not inputs.files["eval"]:
         return None
     users = load_users(inputs.files, "eval", inputs.spec.tasks, inputs.train.max_eval_requests, inputs.config.seed)
     block = sequence_block(join_sequences(users), stride=1, limit=1)
     windows = MemoryEpochs(block, cutter, inputs.train.batch_size, inputs.config.seed)
-    return windows.epoch(0).cache() if windows.rows else None
+    return windows if windows.rows else None
 
 
 class ItemVectors(tf.Module):

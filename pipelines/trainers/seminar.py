@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines.trainers.common import TrainerInputs, precision, trainer_inputs, write_report
+from pipelines.trainers.common import TrainerInputs, precision, start, trainer_inputs, write_report
 from pipelines.trainers.psu import ITEMS_FILE, QUERIES_FILE, TABLES_FILE
 from seminar_tf.evaluation.metrics import ndcg_name
 from seminar_tf.evaluation.requests import Request
 from seminar_tf.export.metadata import PRIMARY_TASK
 from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features.tables import ItemFeatures, QueryFeatures
-from seminar_tf.memory import keep_freed_memory
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.seminar import Seminar
 from seminar_tf.training.blocks import candidate_width, request_block
 from seminar_tf.training.calibration import calibration_log
 from seminar_tf.training.inputs import Epochs, MemoryEpochs, RequestCutter, corpus_epochs, read_corpus
-from seminar_tf.training.loop import Monitor, TrainingResult, compile_model, make_deterministic, train
+from seminar_tf.training.loop import Monitor, TrainingResult, compile_model, train
 from seminar_tf.training.negatives import NegativeSampler
 from seminar_tf.training.ranking import LiveRanker, ranking_metrics
 from seminar_tf.training.requests import UserSegments, join_targets, load_requests, load_users
 from seminar_tf.training.state import TrainingState
+from seminar_tf.training.strategy import barrier
 from seminar_tf.training.tensorboard import TrainingLog, gate_log
 
 MONITOR = Monitor(ndcg_name(10), True)
@@ -42,20 +42,27 @@ def run_fn(fn_args: Any) -> None:
       ValueError: there is no base model, or it is no PSU.
     """
     inputs = trainer_inputs(fn_args, "seminar")
-    make_deterministic(inputs.config.seed)
-    keep_freed_memory()
+    task, strategy = start(inputs)
     base = _base_model(inputs)
     items, queries = ItemFeatures.load(base / ITEMS_FILE), QueryFeatures.load(base / QUERIES_FILE)
     tables = ChannelTables.load(base / TABLES_FILE)
-    with precision(inputs.train):
-        model = Seminar(
+
+    def build() -> Seminar:
+        return Seminar(
             inputs.config.model, inputs.sizes, inputs.spec.tasks, tables, items, inputs.config.seed, inputs.train
         )
-        compile_model(model, inputs.train)
-        state = TrainingState(inputs.state_dir, model)
+
+    with precision(inputs.train):
+        with strategy.scope():
+            model = build()
+            compile_model(model, inputs.train)
+        state = TrainingState(inputs.state_dir, model, task)
         result = _train(inputs, model, state, tables, items, queries)
-        export_ranker(model, inputs.transform_dir, inputs.config, inputs.spec.tasks, inputs.output_dir, items.count)
-    write_report(inputs, result, state.resumed)
+        alone = state.alone(build)
+        if task.is_chief:
+            export_ranker(alone, inputs.transform_dir, inputs.config, inputs.spec.tasks, inputs.output_dir, items.count)
+            write_report(inputs, result, state.resumed)
+    barrier(strategy)
     state.remove()
 
 

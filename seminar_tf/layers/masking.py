@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from seminar_tf.layers import replicas
+
 # Stands for -inf before a softmax: exp of it is exactly 0, and unlike -inf it gives no NaN in a row without any
 # valid entry, nor in the gradient of tf.where.
 NEGATIVE = -1e9
@@ -41,6 +43,9 @@ def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 def weighted_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Mean of the valid entries of a whole tensor, 0 where there are none.
 
+    Where several replicas take a step together, this replica's share of the mean over all of them: the shares add up
+    to the mean, and so do their gradients.
+
     Args:
       values: any shape, finite where `mask` is True.
       mask: bool of the same shape.
@@ -49,7 +54,7 @@ def weighted_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
       A float32 scalar.
     """
     kept = tf.where(mask, tf.cast(values, tf.float32), 0.0)
-    return tf.reduce_sum(kept) / tf.maximum(tf.reduce_sum(tf.cast(mask, tf.float32)), 1.0)
+    return tf.reduce_sum(kept) / tf.maximum(replicas.total(tf.reduce_sum(tf.cast(mask, tf.float32))), 1.0)
 
 
 def lengths(mask: tf.Tensor) -> tf.Tensor:

@@ -59,10 +59,11 @@ class PredictionHead(tf.keras.layers.Layer):
             for n, width in enumerate(self.hidden_units)
         ]
         self.drops = [StatelessDropout(dropout, name=f"{self.name}_dropout_{n}") for n in range(len(self.hidden_units))]
+        # Logits are float32 under any policy: probabilities near 0 need it.
         self.logit = tf.keras.layers.Dense(
-            1, kernel_initializer=seeding.glorot(seed, f"{self.name}/logit"), name="logit"
+            1, kernel_initializer=seeding.glorot(seed, f"{self.name}/logit"), dtype="float32", name="logit"
         )
-        self.wide = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="wide")
+        self.wide = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", dtype="float32", name="wide")
 
     def call(self, features: tf.Tensor, matches: tf.Tensor, step_seed: tf.Tensor | None = None) -> tf.Tensor:
         """Logits of the candidates.

@@ -58,8 +58,8 @@ class RecencyBias(tf.keras.layers.Layer):
         Returns:
           [..., H] float32.
         """
-        gap = tf.gather(self.gap_table, self.gap_bucket(gap_ms))
-        return gap + tf.gather(self.position_table, self.position_bucket(position))
+        gap = tf.nn.embedding_lookup(self.gap_table, self.gap_bucket(gap_ms))
+        return gap + tf.nn.embedding_lookup(self.position_table, self.position_bucket(position))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "heads": self.heads}

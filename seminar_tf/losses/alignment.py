@@ -25,7 +25,8 @@ class AlignmentLoss(tf.keras.layers.Layer):
     """
 
     def __init__(self, chunk_size: int = 128, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # In float32 under any policy.
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.chunk_size = chunk_size
 
     def build(self, input_shape: Any) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
+
+from seminar_tf.layers.masking import NEGATIVE, weighted_mean
 
 
 class NextPairLoss(tf.keras.layers.Layer):
-    """Softmax cross-entropy of the TFRS retrieval task over in-batch and uniform pairs, with logQ correction.
+    """Softmax cross-entropy over in-batch and uniform pairs, with logQ correction.
 
     The pool mixes both sources, so a pair's sampling probability is that of the mixture: (n_b p(item) + n_u / V) /
     (n_b + n_u). Subtracting its log makes the sampled softmax stand for the one over the whole catalog. Pairs of the
-    pool with the positive's own item are left out of its softmax.
+    pool with the positive's own item are left out of its softmax. Computed in float32 under any policy, which is why
+    TFRS' retrieval task is not used: its layers take on the policy.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
+        super().__init__(**{"dtype": "float32", **kwargs})
 
     def call(
         self,
@@ -34,31 +35,28 @@ class NextPairLoss(tf.keras.layers.Layer):
 
         Args:
           users: [n, d] output at <EOS> for each window.
-          pairs: [n, d] the held-out pair of each window.
-          items: [n] int32, its item id.
-          valid: [n] bool, False for windows that are padding; their pair is nobody's negative.
+          pairs: [p, d] the held-out pairs of the batch, p = n; where replicas share a batch, those of all replicas,
+            this one's n windows first.
+          items: [p] int32, their item ids.
+          valid: [p] bool, False for windows that are padding; their pair is nobody's negative.
           uniform_pairs: [u, d] pairs with an item drawn uniformly.
           uniform_items: [u] int32.
-          probability: [n + u] probability of each pool entry's item under the mixture; a common factor is immaterial.
+          probability: [p + u] probability of each pool entry's item under the mixture; a common factor is immaterial.
 
         Returns:
-          A float32 scalar, 0 where no window is valid.
+          A float32 scalar, 0 where no window is valid; this replica's share where several share the batch.
         """
+        users, pairs, uniform_pairs = (tf.cast(x, tf.float32) for x in (users, pairs, uniform_pairs))
+        own = tf.shape(users)[0]
+        pool_items = tf.concat([items, uniform_items], axis=0)
         pool_valid = tf.concat([valid, tf.ones_like(uniform_items, tf.bool)], axis=0)
-        # TFRS clips probabilities at 1e-6, so they are scaled up to keep rare items of huge catalogs apart.
-        probability = probability / tf.maximum(tf.reduce_max(probability), 1e-30)
-        total = self.task(
-            users,
-            tf.concat([pairs, uniform_pairs], axis=0),
-            sample_weight=tf.cast(valid, tf.float32),
-            candidate_sampling_probability=probability,
-            candidate_ids=tf.concat([items, uniform_items], axis=0),
-            compute_metrics=False,
-            compute_batch_metrics=False,
-            # Padding windows keep their own diagonal entry, so that their (unweighted) loss stays finite.
-            score_mask=pool_valid[tf.newaxis] | tf.eye(tf.shape(valid)[0], tf.shape(pool_valid)[0], dtype=tf.bool),
-        )
-        return total / tf.maximum(tf.reduce_sum(tf.cast(valid, tf.float32)), 1.0)
+        logits = tf.matmul(users, tf.concat([pairs, uniform_pairs], axis=0), transpose_b=True)
+        logits -= tf.math.log(tf.maximum(probability, 1e-30))
+        positive = tf.eye(own, tf.shape(pool_items)[0], dtype=tf.bool)
+        others = pool_valid & tf.not_equal(items[:own, tf.newaxis], pool_items)
+        normaliser = tf.reduce_logsumexp(tf.where(others | positive, logits, NEGATIVE), axis=1)
+        loss = normaliser - tf.linalg.diag_part(logits[:, :own])
+        return weighted_mean(loss, valid[:own])
 
 
 def mixture_probability(items: tf.Tensor, popularity: tf.Tensor, in_batch: tf.Tensor, uniform: int) -> tf.Tensor:

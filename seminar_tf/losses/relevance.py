@@ -12,6 +12,10 @@ from seminar_tf.layers.masking import weighted_mean
 class RelevanceLoss(tf.keras.layers.Layer):
     """Binary cross-entropy of logit = scale q . item / sqrt(d) + bias, positives up and negatives down."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        # In float32 under any policy.
+        super().__init__(**{"dtype": "float32", **kwargs})
+
     def build(self, input_shape: Any) -> None:
         self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
         self.bias = self.add_weight(name="bias", shape=(), initializer="zeros")
@@ -36,6 +40,7 @@ class RelevanceLoss(tf.keras.layers.Layer):
         Returns:
           A float32 scalar, 0 where nothing is valid.
         """
+        queries, items, negatives = (tf.cast(x, tf.float32) for x in (queries, items, negatives))
         positive = tf.nn.softplus(-self.logits(queries, items))
         negative = tf.nn.softplus(self.logits(queries, negatives))
         return 0.5 * (weighted_mean(positive, valid) + weighted_mean(negative, valid & negative_valid))

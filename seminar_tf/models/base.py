@@ -7,12 +7,19 @@ from typing import Any
 
 import tensorflow as tf
 
+from seminar_tf.layers import replicas
+from seminar_tf.layers.distinct import merge_rows, static_shapes
+
 
 class MultiLossModel(tf.keras.Model):
     """train_step and test_step over `losses`: weighted sum, clipped gradients, one Mean metric a loss and the total.
 
     Whatever is drawn in a step is a function of (seed, step), so that a run resumed from a checkpoint repeats the
     unbroken one bit for bit.
+
+    Where replicas share a batch (training/strategy.py), `compute_losses` gives this replica's share of each loss: the
+    shares add up to the loss of the whole batch, so one and many replicas train alike. A row of zeros fills a
+    replica's rows up and must have no part in any loss.
 
     Args:
       seed: of the initial weights and of every draw.
@@ -51,30 +58,40 @@ class MultiLossModel(tf.keras.Model):
     def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step of the optimizer on a batch dict (or the tuple that Keras wraps it in)."""
         batch = tf.keras.utils.unpack_x_y_sample_weight(batch)[0]
-        with tf.GradientTape() as tape:
-            losses = self.compute_losses(batch, self.step_seed(), training=True)
-            total = self.total(losses)
-            scaled = self._scaled(total)
-        gradients = tape.gradient(scaled, self.trainable_variables)
-        if self._scales_loss():
-            gradients = self.optimizer.get_unscaled_gradients(gradients)
-        pairs = [(g, v) for g, v in zip(gradients, self.trainable_variables) if g is not None]
+        with static_shapes(bool(self.jit_compile)):
+            with tf.GradientTape() as tape:
+                losses = self.compute_losses(batch, self.step_seed(), training=True)
+                total = self.total(losses)
+                scaled = self._scaled(total)
+            gradients = tape.gradient(scaled, self.trainable_variables)
+            if self._scales_loss():
+                gradients = self.optimizer.get_unscaled_gradients(gradients)
+            self._apply([(g, v) for g, v in zip(gradients, self.trainable_variables) if g is not None])
+            return self._update(losses, total)
+
+    def _apply(self, pairs: list[tuple[Any, tf.Variable]]) -> None:
+        """Sums gradients over replicas, clips their sum, and takes the step."""
+        # A loss-scaling optimizer leaves the sum to the one that it wraps.
+        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        pairs = [(merge_rows(g), v) for g, v in inner.aggregate_gradients(pairs)]
         if self.clip_norm:
             clipped, _ = tf.clip_by_global_norm([g for g, _ in pairs], self.clip_norm)
             pairs = [(g, v) for g, (_, v) in zip(clipped, pairs)]
-        self.optimizer.apply_gradients(pairs)
-        return self._update(losses, total)
+        self.optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
 
     def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The losses of a batch, with draws that are the same in every evaluation."""
         batch = tf.keras.utils.unpack_x_y_sample_weight(batch)[0]
-        losses = self.compute_losses(batch, tf.constant([self.seed, -1], tf.int32), training=False)
-        return self._update(losses, self.total(losses))
+        with static_shapes(bool(self.jit_compile)):
+            losses = self.compute_losses(batch, tf.constant([self.seed, -1], tf.int32), training=False)
+            return self._update(losses, self.total(losses))
 
     def _update(self, losses: Mapping[str, tf.Tensor], total: tf.Tensor) -> dict[str, tf.Tensor]:
-        self.total_metric.update_state(total)
+        # Metrics add up over replicas, values and counts: R times the share, counted once a replica.
+        shares = replicas.count()
+        self.total_metric.update_state(total * shares)
         for name, metric in zip(self.active_terms, self.term_metrics):
-            metric.update_state(losses[name])
+            metric.update_state(losses[name] * shares)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _scales_loss(self) -> bool:

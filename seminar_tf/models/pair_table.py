@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from seminar_tf.config import ModelConfig
 from seminar_tf.layers.channel_gate import ChannelGate
+from seminar_tf.layers.distinct import distinct
 from seminar_tf.layers.masking import NEGATIVE
 from seminar_tf.models.channel_tables import ChannelTables
 
@@ -90,6 +91,7 @@ class PairTable(tf.keras.layers.Layer):
         self.config = config
         self.channels = tables.channels
         self.dim = tables.dim
+        self.rows, self.query_rows = len(tables.item), len(tables.query)
         self.count = 1 + len(tables.channels)
         self.item_table = self._table("item_table", tables.item)
         self.query_table = self._table("query_table", tables.query)
@@ -117,12 +119,13 @@ class PairTable(tf.keras.layers.Layer):
 
     def query_vector(self, ids: tf.Tensor) -> tf.Tensor:
         """x^(query) of query ids: [n] int32 -> [n, d]; zeros where the model has no query channel or id 0."""
-        present = tf.cast((ids > 0) & self.config.use_query, tf.float32)[:, tf.newaxis]
-        return present * (tf.gather(self.query_table, ids) @ self.projections[0])
+        vectors = tf.nn.embedding_lookup(self.query_table, ids) @ self.projections[0]
+        return tf.cast((ids > 0) & self.config.use_query, vectors.dtype)[:, tf.newaxis] * vectors
 
     def fused_items(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Item ids [n] -> gated item vectors [n, d] and gate log weights [n]; what serving may compute ahead."""
-        return self._fuse(tf.gather(self.item_table, ids), tf.gather(self.item_mask, ids))
+        mask = tf.nn.embedding_lookup(self.item_mask, ids)
+        return self._fuse(tf.nn.embedding_lookup(self.item_table, ids), mask)
 
     def _fuse(self, x: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Channel vectors [n, M, d] as restored and mask [n, M] -> as `fused_items`."""
@@ -151,16 +154,17 @@ class PairTable(tf.keras.layers.Layer):
         Returns:
           The fused vectors, and the rows in them of `items` [n] and of `queries` [m], int32.
         """
-        if training and self.item_table.shape[0] <= WHOLE_TABLE_ROWS:
-            item, item_rows = self._fuse(tf.convert_to_tensor(self.item_table), self.item_mask), items
+        if training and self.rows <= WHOLE_TABLE_ROWS:
+            mask = tf.convert_to_tensor(self.item_mask)
+            item, item_rows = self._fuse(tf.convert_to_tensor(self.item_table), mask), items
         else:
-            ids, item_rows = tf.unique(items)
-            item = self.fused_items(ids)
-        if training and self.query_table.shape[0] <= WHOLE_TABLE_ROWS:
-            query, query_rows = self.fused_queries(tf.range(self.query_table.shape[0])), queries
+            found = distinct(items, self.rows)
+            item, item_rows = self.fused_items(found.ids), found.row
+        if training and self.query_rows <= WHOLE_TABLE_ROWS:
+            query, query_rows = self.fused_queries(tf.range(self.query_rows)), queries
         else:
-            ids, query_rows = tf.unique(queries)
-            query = self.fused_queries(ids)
+            found = distinct(queries, self.query_rows)
+            query, query_rows = self.fused_queries(found.ids), found.row
         return FusedPairs(*item, *query), item_rows, query_rows
 
     def call(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
@@ -179,8 +183,8 @@ class PairTable(tf.keras.layers.Layer):
 
     def gate_weights(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
         """gamma of pairs: [n] and [n] int32 ids -> [n, M+1], query first."""
-        projected = tf.einsum("nmd,mde->nme", tf.gather(self.item_table, items), self.projections[1:])
-        mask = tf.gather(self.item_mask, items)
+        projected = tf.einsum("nmd,mde->nme", tf.nn.embedding_lookup(self.item_table, items), self.projections[1:])
+        mask = tf.nn.embedding_lookup(self.item_mask, items)
         vectors, weight = self.fused_queries(queries)
         x = tf.concat([vectors[:, tf.newaxis], projected], axis=1)
         return self.gate.weights_of(x, tf.concat([weight[:, tf.newaxis] > NEGATIVE, mask], axis=1))

@@ -15,8 +15,9 @@ from seminar_tf.encoders.query_encoder import QueryEncoder
 from seminar_tf.features import names
 from seminar_tf.features.tables import ItemFeatures, QueryFeatures
 from seminar_tf.features.vocabulary import FeatureSizes
-from seminar_tf.layers import seeding
+from seminar_tf.layers import replicas, seeding
 from seminar_tf.layers.channel_gate import ChannelGate
+from seminar_tf.layers.distinct import Distinct, distinct
 from seminar_tf.layers.interest_unit import InterestUnit
 from seminar_tf.layers.masking import NEGATIVE
 from seminar_tf.losses.alignment import AlignmentLoss
@@ -29,7 +30,7 @@ from seminar_tf.models.windows import ages, last_windows
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Encoder outputs of the distinct ids of a batch, and where each history pair finds its own."""
+    """Encoder outputs of the distinct ids of the global batch, and where each history pair finds its own."""
 
     channels: tf.Tensor  # [U, M, d]
     channel_mask: tf.Tensor  # [U, M]
@@ -40,7 +41,7 @@ class _Encoded:
     item_row: tf.Tensor  # [B, L] row of `items`
     query_row: tf.Tensor  # [B, L] row of `queries`
     extra_row: tf.Tensor  # [n] rows of `items`, of ids asked for beside the history
-    distinct: tf.Tensor  # [U] item ids
+    distinct: Distinct  # item ids of the rows
 
 
 class PSU(MultiLossModel):
@@ -119,13 +120,16 @@ class PSU(MultiLossModel):
         self(batch)
 
     def encode(self, batch: Mapping[str, tf.Tensor], extra: tf.Tensor) -> _Encoded:
-        """Encodes every distinct id of the batch's histories, and `extra` item ids ([n] int32), once."""
-        history, typed = batch[names.HISTORY_ITEM_ID], batch[names.HISTORY_QUERY]
-        distinct, rows = tf.unique(tf.concat([tf.reshape(history, [-1]), extra], axis=0))
-        channels, channel_mask = self.item_channels(distinct)
+        """Encodes every distinct id of the batch's histories, and `extra` item ids ([n] int32), once.
+
+        Where replicas share a batch, each encodes a part of the ids of all, and gets the others' from them.
+        """
+        history, typed = replicas.gather(batch[names.HISTORY_ITEM_ID], batch[names.HISTORY_QUERY])
+        of_item = distinct(tf.concat([tf.reshape(history, [-1]), extra], axis=0), self.sizes.items)
+        channels, channel_mask = replicas.divide(of_item.ids, self.item_channels)
         items, item_weight = self.gate.fuse(channels, channel_mask, first=1)
-        query_ids, query_row = tf.unique(tf.reshape(typed, [-1]))
-        queries, query_weight = self._encode_queries(query_ids)
+        of_query = distinct(tf.reshape(typed, [-1]), self.sizes.queries)
+        queries, query_weight = replicas.divide(of_query.ids, self._encode_queries)
         pairs = tf.size(history)
         return _Encoded(
             channels=channels,
@@ -134,10 +138,10 @@ class PSU(MultiLossModel):
             item_weight=item_weight,
             queries=queries,
             query_weight=query_weight,
-            item_row=tf.reshape(rows[:pairs], tf.shape(history)),
-            query_row=tf.reshape(query_row, tf.shape(history)),
-            extra_row=rows[pairs:],
-            distinct=distinct,
+            item_row=replicas.own_rows(tf.reshape(of_item.row[:pairs], tf.shape(history))),
+            query_row=replicas.own_rows(tf.reshape(of_query.row, tf.shape(history))),
+            extra_row=of_item.row[pairs:],
+            distinct=of_item,
         )
 
     def _encode_queries(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -183,7 +187,11 @@ class PSU(MultiLossModel):
           training: unused; the losses draw the same way in evaluation.
         """
         draws = tf.random.stateless_uniform(
-            (self.train.negatives,), seeding.fold(step_seed, "uniform"), 0, tf.size(self._known_ids), tf.int32
+            (self.train.negatives,),
+            seeding.fold(step_seed, "uniform"),
+            0,
+            tf.size(self._known_ids),
+            tf.int32,
         )
         uniform = tf.gather(self._known_ids, draws)
         encoded = self.encode(batch, uniform)
@@ -205,9 +213,14 @@ class PSU(MultiLossModel):
         windows = last_windows(history > 0, batch[names.HISTORY_TIMESTAMP], self.train.next_pair_windows)
         pairs = self._pairs(encoded, encoded.item_row, encoded.query_row)
         users = self.interest(pairs, windows.visible, windows.gap_ms, windows.position)
-        valid = tf.reshape(windows.valid, [-1])
-        held_items = tf.reshape(tf.gather(history, windows.held_out, batch_dims=1), [-1])
-        query_rows = tf.reshape(tf.gather(encoded.query_row, windows.held_out, batch_dims=1), [-1])
+
+        def held(values: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(tf.gather(values, windows.held_out, batch_dims=1), [-1])
+
+        # The pool is that of the global batch: other replicas' pairs are negatives too.
+        held_items, item_rows, query_rows, valid = replicas.gather(
+            held(history), held(encoded.item_row), held(encoded.query_row), tf.reshape(windows.valid, [-1])
+        )
         # A uniform item is paired with the query of some held-out pair, so that the query does not give it away.
         order = tf.argsort(tf.cast(valid, tf.int32), direction="DESCENDING", stable=True)
         count = tf.reduce_sum(tf.cast(valid, tf.int32))
@@ -215,10 +228,12 @@ class PSU(MultiLossModel):
             tf.shape(uniform), seeding.fold(step_seed, "query"), 0, tf.maximum(count, 1), tf.int32
         )
         uniform_pairs = self._pairs(encoded, encoded.extra_row, tf.gather(query_rows, tf.gather(order, picks)))
-        dim = self.config.dim
+        held_items, item_rows, query_rows, valid = (
+            replicas.own_first(x) for x in (held_items, item_rows, query_rows, valid)
+        )
         return self.next_pair_loss(
-            tf.reshape(users, (-1, dim)),
-            tf.reshape(tf.gather(pairs, windows.held_out, batch_dims=1), (-1, dim)),
+            tf.reshape(users, (-1, self.config.dim)),
+            self._pairs(encoded, item_rows, query_rows),
             held_items,
             valid,
             uniform_pairs,
@@ -230,10 +245,14 @@ class PSU(MultiLossModel):
 
     def _query_item(self, batch: Mapping[str, tf.Tensor], encoded: _Encoded, step_seed: tf.Tensor) -> tf.Tensor:
         history, typed = batch[names.HISTORY_ITEM_ID], batch[names.HISTORY_QUERY]
-        draws = tf.random.stateless_uniform(
-            tf.shape(history), seeding.fold(step_seed, "relevance"), 0, tf.size(encoded.distinct), tf.int32
+        # Drawn for the global batch, of which a replica has its rows.
+        shape = tf.shape(history) * [replicas.count(), 1]
+        draws = replicas.own_rows(
+            tf.random.stateless_uniform(
+                shape, seeding.fold(step_seed, "relevance"), 0, encoded.distinct.count, tf.int32
+            )
         )
-        other = tf.gather(encoded.distinct, draws)
+        other = tf.gather(encoded.distinct.ids, draws)
         return self.relevance_loss(
             tf.gather(encoded.queries, encoded.query_row),
             tf.gather(encoded.items, encoded.item_row),
@@ -251,10 +270,12 @@ class PSU(MultiLossModel):
         items, masks = [], []
         for start in range(0, self.sizes.items, batch_size):
             vectors, mask = self.item_channels(tf.range(start, min(start + batch_size, self.sizes.items)))
-            items.append(vectors.numpy())
+            items.append(tf.cast(vectors, tf.float32).numpy())
             masks.append(mask.numpy())
         queries = [
-            self._encode_queries(tf.range(start, min(start + batch_size, self.sizes.queries)))[0].numpy()
+            tf.cast(
+                self._encode_queries(tf.range(start, min(start + batch_size, self.sizes.queries)))[0], tf.float32
+            ).numpy()
             for start in range(0, self.sizes.queries, batch_size)
         ]
         return ChannelTables(

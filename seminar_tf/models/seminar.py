@@ -149,10 +149,12 @@ class Seminar(MultiLossModel):
         if self.short is not None and self.interest is not None:
             blocks += self._recent(self.short, self.interest, target, seen)
         matches += [self._dot(target, block) for block in blocks[1:]]
-        request = tf.concat([self._user(batch[names.USER_ATTRIBUTES]), typed, calendar(moment)], axis=-1)
+        user = self._user(batch[names.USER_ATTRIBUTES])
+        # Counts and the calendar are computed in float32 under any policy.
+        request = tf.concat([user, typed, tf.cast(calendar(moment), user.dtype)], axis=-1)
         blocks.append(self._broadcast(request[:, tf.newaxis], candidates))
-        joined = tf.concat(matches, axis=-1)
-        features = tf.concat([*blocks, joined], axis=-1)
+        joined = tf.concat([tf.cast(match, tf.float32) for match in matches], axis=-1)
+        features = tf.concat([*blocks, tf.cast(joined, target.dtype)], axis=-1)
         return {task: self.heads[task](features, joined, step_seed) for task in self.tasks}
 
     def _lifelong(self, target: tf.Tensor, seen: FusedBatch, training: bool) -> tf.Tensor:

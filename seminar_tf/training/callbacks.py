@@ -53,7 +53,9 @@ class KeepLosses(tf.keras.callbacks.Callback):
         """Takes the values before Keras resets them."""
         super().set_model(model)
         if int(self._state.step):
-            self._saved = [variable.numpy() for metric in model.metrics for variable in metric.variables]
+            self._saved = [
+                tf.convert_to_tensor(variable).numpy() for metric in model.metrics for variable in metric.variables
+            ]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Restores them, once."""

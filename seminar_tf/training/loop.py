@@ -14,7 +14,9 @@ import tensorflow as tf
 from seminar_tf.config import TrainConfig
 from seminar_tf.training.callbacks import CheckpointCallback, KeepLosses, TrainingError, check_finite, mean_losses
 from seminar_tf.training.inputs import Epochs
+from seminar_tf.training.shares import distribute
 from seminar_tf.training.state import TrainingState
+from seminar_tf.training.strategy import agree, is_asynchronous
 from seminar_tf.training.tensorboard import StepLog, TrainingLog
 
 logger = logging.getLogger(__name__)
@@ -67,11 +69,14 @@ def make_deterministic(seed: int) -> None:
 
 
 def compile_model(model: tf.keras.Model, config: TrainConfig) -> None:
-    """Gives the model its optimizer (Adam), with all its variables, so that a checkpoint can be restored."""
+    """Gives the model its optimizer (Adam), with all its variables, so that a checkpoint can be restored.
+
+    Under a strategy, call it in the strategy's scope, as the model was built.
+    """
     optimizer: tf.keras.optimizers.Optimizer = tf.keras.optimizers.Adam(config.learning_rate)
     if tf.keras.mixed_precision.global_policy().compute_dtype == "float16":
         optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
-    model.compile(optimizer=optimizer)
+    model.compile(optimizer=optimizer, jit_compile=config.jit_compile)
     model.optimizer.build(model.trainable_variables)
 
 
@@ -103,7 +108,8 @@ def train(
     Raises:
       TrainingError: a loss is not finite, or early stopping has no metric to follow.
     """
-    log = TrainingLog(log_folder)
+    strategy = model.distribute_strategy
+    log = TrainingLog(log_folder if state.is_chief else None)
     for record in state.history:
         log.epoch(record)
     while int(state.epoch) < config.epochs and not int(state.stopped):
@@ -112,9 +118,10 @@ def train(
         _fit_epoch(model, data, config, state, epoch, log)
         losses = mean_losses(model)
         check_finite(model, epoch, int(state.step))
-        metrics = evaluate()
+        # Workers must not differ in when they stop.
+        metrics = agree(strategy, evaluate())
         _remember_best(config, state, monitor, metrics)
-        steps = int(model.optimizer.iterations)
+        steps = int(tf.convert_to_tensor(model.optimizer.iterations))
         record = {"epoch": epoch, "steps": steps, "losses": losses, "eval": metrics}
         log.epoch(record)
         if log_epoch is not None:
@@ -130,6 +137,9 @@ def _fit_epoch(
     model: tf.keras.Model, data: Epochs, config: TrainConfig, state: TrainingState, epoch: int, log: TrainingLog
 ) -> None:
     """Runs what is left of an epoch."""
+    strategy = model.distribute_strategy
+    if is_asynchronous(strategy):
+        return _fit_asynchronous(model, data, config, state, epoch)
     first = int(state.step)
     if first >= data.steps:
         return
@@ -139,8 +149,36 @@ def _fit_epoch(
         StepLog(log, config.batch_size),
     ]
     model.fit(
-        data.epoch(epoch, first), initial_epoch=epoch, epochs=epoch + 1, callbacks=callbacks, verbose=0, shuffle=False
+        distribute(strategy, lambda: data.epoch(epoch, first)),
+        steps_per_epoch=None if strategy.num_replicas_in_sync == 1 else data.steps - first,
+        initial_epoch=epoch,
+        epochs=epoch + 1,
+        callbacks=callbacks,
+        verbose=0,
+        shuffle=False,
     )
+
+
+def _fit_asynchronous(
+    model: tf.keras.Model, data: Epochs, config: TrainConfig, state: TrainingState, epoch: int
+) -> None:
+    """The same in stretches between checkpoints: a step is only scheduled when its callbacks run, so that they can
+    tell nothing of it; at the end of `fit` all steps are done."""
+    while (first := int(state.step)) < data.steps:
+        stretch = min(config.steps_per_checkpoint, data.steps - first)
+        model.fit(
+            # Every stretch starts over at another place of the epoch's batches.
+            distribute(model.distribute_strategy, lambda first=first: data.epoch(epoch, first)),
+            steps_per_epoch=stretch,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            callbacks=[KeepLosses(state)],
+            verbose=0,
+        )
+        state.step.assign_add(stretch)
+        check_finite(model, epoch, int(state.step))
+        if int(state.step) < data.steps:
+            state.save()
 
 
 def _remember_best(config: TrainConfig, state: TrainingState, monitor: Monitor, metrics: dict[str, float]) -> None:
@@ -168,7 +206,7 @@ def _remember_best(config: TrainConfig, state: TrainingState, monitor: Monitor, 
 
 
 def _finish(model: tf.keras.Model, data: Epochs, config: TrainConfig, state: TrainingState) -> TrainingResult:
-    steps = int(model.optimizer.iterations)
+    steps = int(tf.convert_to_tensor(model.optimizer.iterations))
     kept = len(state.history) - 1
     if config.patience:
         state.restore_best()

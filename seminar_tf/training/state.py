@@ -12,11 +12,13 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+
+from seminar_tf.training.strategy import Task, is_replicated
 
 logger = logging.getLogger(__name__)
 
@@ -50,18 +52,25 @@ class TrainingState:
       seconds: training time so far, over all resumes; float64 variable.
       history: one record a finished epoch, as JSON can hold it.
       resumed: whether a checkpoint was found.
+      is_chief: whether this process' files count.
     """
 
-    def __init__(self, folder: str | Path, model: tf.keras.Model) -> None:
+    def __init__(self, folder: str | Path, model: tf.keras.Model, task: Task | None = None) -> None:
         """Opens the folder, and restores the model and the rest where it holds a checkpoint.
 
         Args:
-          folder: made where it does not exist.
+          folder: made where it does not exist; one that all workers see.
           model: a compiled model with all its variables, the optimizer's among them.
+          task: of this process among several workers. All of them save at the same moments, because reading what is
+            spread over them takes them all, but only the chief's files count: the others' go to a folder beside.
         """
         self.folder = Path(folder)
+        task = task or Task()
+        self.is_chief = task.is_chief
+        self._written = self.folder if self.is_chief else self.folder / f".{task.role}-{task.index}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._model = model
+        self._replicated = is_replicated(model.distribute_strategy)
         self.epoch, self.step, self.wait, self.stopped = (tf.Variable(0, dtype=tf.int64) for _ in range(4))
         self.best_epoch = tf.Variable(-1, dtype=tf.int64)
         self.best, self.seconds = (tf.Variable(0.0, dtype=tf.float64) for _ in range(2))
@@ -78,10 +87,11 @@ class TrainingState:
             stopped=self.stopped,
             seconds=self.seconds,
         )
-        self._manager = tf.train.CheckpointManager(checkpoint, str(self.folder / "latest"), max_to_keep=_KEPT)
-        self.resumed = self._manager.latest_checkpoint is not None
+        latest = tf.train.latest_checkpoint(str(self.folder / "latest"))
+        self._manager = tf.train.CheckpointManager(checkpoint, str(self._written / "latest"), max_to_keep=_KEPT)
+        self.resumed = latest is not None
         if self.resumed:
-            checkpoint.restore(self._manager.latest_checkpoint).assert_existing_objects_matched()
+            checkpoint.restore(latest).assert_existing_objects_matched()
             epoch = int(self.epoch)
             self.history = json.loads((self.folder / _HISTORY).read_text())[:epoch] if epoch else []
             logger.info("going on from epoch %d, step %d (%s)", epoch, int(self.step), self.folder)
@@ -97,10 +107,11 @@ class TrainingState:
           record: what the epoch came to, as JSON can hold it.
         """
         self.history.append(record)
-        partial = self.folder / f"{_HISTORY}.partial"
-        partial.write_text(json.dumps(self.history))
-        # Before the checkpoint: a kill in between leaves one record too many, which a resume cuts off.
-        os.replace(partial, self.folder / _HISTORY)
+        if self.is_chief:
+            partial = self.folder / f"{_HISTORY}.partial"
+            partial.write_text(json.dumps(self.history))
+            # Before the checkpoint: a kill in between leaves one record too many, which a resume cuts off.
+            os.replace(partial, self.folder / _HISTORY)
         self.epoch.assign_add(1)
         self.step.assign(0)
         self.save()
@@ -108,15 +119,30 @@ class TrainingState:
 
     def save_best(self) -> None:
         """Writes the weights as those of `best_epoch`; they count once the next checkpoint is saved."""
-        self._weights().write(str(self._best_path()))
+        self._weights().write(str(self._written / self._best_path().name))
 
     def restore_best(self) -> None:
         """Sets the weights to those of `best_epoch`."""
         self._weights().read(str(self._best_path())).assert_consumed()
 
+    def alone(self, build: Callable[[], tf.keras.Model]) -> tf.keras.Model:
+        """The model without a strategy, for export: its own if it has none, else a copy in plain, whole variables.
+
+        Args:
+          build: makes the same model again; called outside any scope.
+        """
+        if not self._replicated:
+            return self._model
+        path = str(self._written / "final")
+        tf.train.Checkpoint(model=self._model).write(path)
+        plain = build()
+        # The optimizer stays behind.
+        tf.train.Checkpoint(model=plain).read(path).assert_existing_objects_matched().expect_partial()
+        return plain
+
     def remove(self) -> None:
         """Deletes the folder: the run's result is written elsewhere."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._written, ignore_errors=True)
 
     def _weights(self) -> tf.train.Checkpoint:
         return tf.train.Checkpoint(weights=list(self._model.weights))
@@ -125,6 +151,6 @@ class TrainingState:
         return self.folder / f"best-{int(self.best_epoch)}"
 
     def _drop_old_best(self) -> None:
-        for file in self.folder.glob("best-*"):
+        for file in self._written.glob("best-*"):
             if file.name.split(".")[0] != self._best_path().name:
                 file.unlink()

@@ -29,8 +29,12 @@ class Gated(Protocol):
 class TrainingLog:
     """Writes scalars and histograms of one run. Steps on the x axis are optimizer steps."""
 
-    def __init__(self, folder: str | Path) -> None:
-        self._writer = tf.summary.create_file_writer(str(folder))
+    def __init__(self, folder: str | Path | None) -> None:
+        """Args:
+        folder: of the event files; None writes none, as workers other than the chief do.
+        """
+        writes = folder is not None
+        self._writer = tf.summary.create_file_writer(str(folder)) if writes else tf.summary.create_noop_writer()
 
     def scalars(self, prefix: str, values: dict[str, float], step: int) -> None:
         """Writes `<prefix>/<name>` of every value."""
@@ -86,11 +90,14 @@ class StepLog(tf.keras.callbacks.Callback):
         self._steps += 1
         if self._steps < STEPS_PER_LOG:
             return
-        step = int(self.model.optimizer.iterations)
+        step = int(tf.convert_to_tensor(self.model.optimizer.iterations))
         now = time.monotonic()
         self._log.scalars("train", {name: float(value) for name, value in (logs or {}).items()}, step)
         rate = self._steps * self._batch_size / max(now - self._since, 1e-9)
-        speed = {"learning_rate": float(self.model.optimizer.learning_rate), "examples_per_second": rate}
+        speed = {
+            "learning_rate": float(tf.convert_to_tensor(self.model.optimizer.learning_rate)),
+            "examples_per_second": rate,
+        }
         self._log.scalars("run", speed, step)
         self._since, self._steps = now, 0
 

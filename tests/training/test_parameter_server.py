@@ -1,0 +1,30 @@
+"""Parameter servers on this machine: tables are sharded, workers train them, a checkpoint is whole again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.models import toy
+from tests.training.test_strategy import _ports, _start
+
+
+@pytest.mark.parametrize("stage", ["seminar", "psu"])
+def test_workers_train_sharded_tables(stage: str, tmp_path) -> None:
+    ports = _ports(5)
+    cluster = {"chief": ports[:1], "worker": ports[1:3], "ps": ports[3:]}
+    out = tmp_path / "report.json"
+    arguments = ["tests.training.server_run", stage, str(out)]
+    served = [_start(arguments, cluster, role, n) for role in ("worker", "ps") for n in range(2)]
+    chief = _start(arguments, cluster, "chief")
+    try:
+        assert chief.wait(300) == 0
+    finally:
+        for process in (chief, *served):
+            process.kill()
+    report = json.loads(out.read_text())
+    assert [shape[0] for shape in report["shapes"]] == [toy.SIZES.items // 2] * 2
+    assert [f"/job:ps/replica:0/task:{n}" in shard for n, shard in enumerate(report["shards"])] == [True, True]
+    assert report["steps"] == 4 * 3 and report["resumed"] == 4
+    assert report["finite"] and report["losses"][-1] < report["losses"][0]

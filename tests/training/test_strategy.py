@@ -1,0 +1,132 @@
+"""One and many replicas train alike; TF_CONFIG that cannot be used is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seminar_tf.training.shares import share
+from seminar_tf.training.strategy import ClusterError, Task, is_server, make_strategy, read_task
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _start(arguments: list[str], cluster: dict | None = None, role: str = "", index: int = 0) -> subprocess.Popen:
+    """A process of tests.training.<module>; its output goes to the test's."""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"} | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    if cluster:
+        environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": role, "index": index}})
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+
+
+def _ports(count: int) -> list[str]:
+    """Addresses that were free a moment ago."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    return addresses
+
+
+def _run(folder: Path, stage: str, strategy: str) -> dict[str, np.ndarray]:
+    """What came of a training; for `multi_worker`, of worker 0, with worker 1 beside it."""
+    outs = [folder / f"{stage}-{strategy}-{n}.npz" for n in range(2 if strategy == "multi_worker" else 1)]
+    cluster = {"worker": _ports(2)} if strategy == "multi_worker" else None
+    processes = [
+        _start(["tests.training.strategy_run", stage, strategy, str(out)], cluster, "worker", n)
+        for n, out in enumerate(outs)
+    ]
+    try:
+        assert [process.wait(300) for process in processes] == [0] * len(outs)
+    finally:
+        for process in processes:
+            process.kill()
+    results = []
+    for out in outs:
+        with np.load(out) as arrays:
+            results.append(dict(arrays))
+    for other in results[1:]:
+        assert str(other["history"]) == str(results[0]["history"]) and other["best"] == results[0]["best"]
+        for name in results[0]:
+            np.testing.assert_array_equal(other[name], results[0][name])
+    return results[0]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
+    """Both stages on one replica."""
+    folder = tmp_path_factory.mktemp("alone")
+    return {stage: _run(folder, stage, "none") for stage in ("psu", "seminar")}
+
+
+@pytest.mark.parametrize("strategy", ["mirrored", "multi_worker"])
+@pytest.mark.parametrize("stage", ["psu", "seminar"])
+def test_two_replicas_train_as_one_does(stage: str, strategy: str, alone, tmp_path) -> None:
+    """In-batch negatives, log q, dropout, clipping, a short last batch, early stopping: nothing sees the split."""
+    one, two = alone[stage], _run(tmp_path, stage, strategy)
+    assert int(one["replicas"]) == 1 and int(two["replicas"]) == 2
+    assert int(one["best"]) == int(two["best"]) == 1
+    for losses, others in zip(json.loads(str(one["history"])), json.loads(str(two["history"]))):
+        assert losses.keys() == others.keys()
+        np.testing.assert_allclose(list(others.values()), list(losses.values()), rtol=1e-5)
+    weights = [name for name in one if name.startswith("w")]
+    assert weights
+    for name in weights:
+        np.testing.assert_allclose(two[name], one[name], atol=1e-5, err_msg=name)
+    # Only the chief logs, and nobody leaves a state behind.
+    assert not list(tmp_path.glob("state-*/*"))
+    assert len(list(tmp_path.glob("logs-*/events*"))) == 1
+
+
+@pytest.mark.parametrize("replicas, workers", [(2, 1), (4, 2), (3, 3)])
+def test_shares_are_consecutive_rows_filled_up_with_zeros(replicas: int, workers: int) -> None:
+    rows = np.arange(1, 11, dtype=np.int32)
+    batches = tf.data.Dataset.from_tensor_slices({"x": rows}).batch(6)  # 6 and 4 rows
+    parts = [list(share(batches, replicas, worker, workers)) for worker in range(workers)]
+    local = replicas // workers
+    for step, batch in enumerate((rows[:6], rows[6:])):
+        found = [part["x"].numpy() for worker in parts for part in worker[step * local : (step + 1) * local]]
+        assert len({len(part) for part in found}) == 1
+        filled = np.concatenate(found)
+        np.testing.assert_array_equal(filled[: len(batch)], batch)
+        assert not filled[len(batch) :].any() and len(filled) - len(batch) < replicas
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        (None, "needs the environment variable TF_CONFIG"),
+        ("{", "no JSON object"),
+        ('{"cluster": {"worker": ["a:1"]}}', "no JSON object with `cluster` and `task`"),
+        ({"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 0}}, "needs tasks worker"),
+        ({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}, "this task is worker 1"),
+        ({"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}, "not ps"),
+    ],
+)
+def test_a_wrong_tf_config_is_refused(config, message: str, monkeypatch) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if config is not None:
+        monkeypatch.setenv("TF_CONFIG", config if isinstance(config, str) else json.dumps(config))
+    with pytest.raises(ClusterError, match=message):
+        read_task("multi_worker")
+
+
+def test_tasks_know_their_part(monkeypatch) -> None:
+    cluster = {"chief": ["a:1"], "worker": ["b:1"], "ps": ["c:1"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}}))
+    task = read_task("parameter_server")
+    assert is_server("parameter_server", task) and not is_server("multi_worker", task) and not task.is_chief
+    assert Task("worker", 0, {"worker": ["a:1"]}).is_chief and not Task("worker", 1, {"worker": ["a:1"]}).is_chief
+    assert read_task("none") == Task() and Task().is_chief
+    assert make_strategy("none", Task()) is tf.distribute.get_strategy()
