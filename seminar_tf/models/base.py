@@ -72,7 +72,7 @@ class MultiLossModel(tf.keras.Model):
     def _apply(self, pairs: list[tuple[Any, tf.Variable]]) -> None:
         """Sums gradients over replicas, clips their sum, and takes the step."""
         # A loss-scaling optimizer leaves the sum to the one that it wraps.
-        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        inner: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         pairs = [(merge_rows(g), v) for g, v in inner.aggregate_gradients(pairs)]
         if self.clip_norm:
             clipped, _ = tf.clip_by_global_norm([g for g, _ in pairs], self.clip_norm)

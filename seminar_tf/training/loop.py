@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def _fit_asynchronous(
         stretch = min(config.steps_per_checkpoint, data.steps - first)
         model.fit(
             # Every stretch starts over at another place of the epoch's batches.
-            distribute(model.distribute_strategy, lambda first=first: data.epoch(epoch, first)),
+            distribute(model.distribute_strategy, partial(data.epoch, epoch, first)),
             steps_per_epoch=stretch,
             initial_epoch=epoch,
             epochs=epoch + 1,

@@ -65,7 +65,7 @@ def share(dataset: tf.data.Dataset, replicas: int, worker: int = 0, workers: int
 
 def _every_wth(dataset: tf.data.Dataset, strategy: Any) -> tf.data.Dataset:
     """This worker's batches; runs on the worker, which is why its number is a tensor."""
-    workers = len(strategy.cluster_resolver.cluster_spec().as_dict()["worker"])
+    workers = strategy._num_workers  # its cluster_resolver is None
     worker = tf.cast(tf.distribute.coordinator.experimental_get_current_worker_index(), tf.int64)
     own = dataset.repeat().enumerate().filter(lambda n, _: tf.equal(n % workers, worker))
     return own.map(lambda _, batch: batch)
