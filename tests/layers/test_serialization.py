@@ -101,6 +101,27 @@ def test_the_seed_and_the_name_settle_the_start(
     tf.nest.map_structure(np.testing.assert_array_equal, first(*inputs), again(*inputs))
 
 
+@pytest.mark.parametrize("layer_class, arguments, inputs", LAYERS, ids=_name)
+def test_fault_01_every_weight_in_use_is_trained(
+    layer_class: Callable[..., tf.keras.layers.Layer], arguments: dict[str, Any], inputs: tuple[Any, ...]
+) -> None:
+    """A kernel in a plain list is used and watched by the tape, but is none of the layer's trainable variables."""
+    layer = layer_class(**arguments)
+    layer(*inputs)
+    oracle.randomize(layer, 1)
+    with tf.GradientTape() as tape:
+        outputs = [x for x in tf.nest.flatten(layer(*inputs)) if x.dtype.is_floating]
+        total = tf.add_n([tf.reduce_sum(tf.sin(x)) for x in outputs] or [tf.zeros(())])
+    mine = {v.ref(): v.name for v in layer.trainable_variables}
+    assert {v.ref() for v in tape.watched_variables()} == set(mine)
+    if layer_class is SearchUnit:
+        assert not mine and len(layer.weights) == 2  # selection has no gradient: W^Q and W^K come from pretraining
+        return
+    for variable, gradient in zip(layer.trainable_variables, tape.gradient(total, layer.trainable_variables)):
+        assert gradient is not None, variable.name
+        assert np.abs(tf.convert_to_tensor(gradient).numpy()).max() > 0, variable.name
+
+
 def test_no_public_layer_is_left_out() -> None:
     """ItemChannels is made of a whole catalog: its encoders are saved, not it."""
     public = {*seminar_tf.layers.__all__, *seminar_tf.encoders.__all__} - {"ItemChannels"}
