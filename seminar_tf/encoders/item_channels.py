@@ -15,6 +15,7 @@ from seminar_tf.encoders.vector_projection import VectorProjection
 from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.features.vocabulary import FeatureSizes
 from seminar_tf.layers import seeding
+from seminar_tf.layers.distinct import are_shapes_static
 
 
 def active_channels(config: ModelConfig, items: ItemFeatures) -> tuple[str, ...]:
@@ -138,8 +139,9 @@ class ItemChannels(tf.keras.layers.Layer):
         if self.text is not None:
             # Rows are filled from the left: columns that no text of the call reaches need no Transformer.
             tokens = feature("tokens")
-            longest = tf.reduce_max(tf.reduce_sum(tf.cast(tokens > 0, tf.int32), axis=1))
-            tokens = tokens[:, : tf.maximum(longest, 1)]
+            if not are_shapes_static():
+                longest = tf.reduce_max(tf.reduce_sum(tf.cast(tokens > 0, tf.int32), axis=1))
+                tokens = tokens[:, : tf.maximum(longest, 1)]
             parts.append(self.text(self.token_embedding(tokens), tokens > 0))
         if self.text_vector is not None:
             parts.append(self.text_vector(feature("text_vector")))

@@ -33,3 +33,23 @@ def fold(step_seed: tf.Tensor, name: str) -> tf.Tensor:
       [2] int32 for tf.random.stateless_*.
     """
     return tf.random.experimental.stateless_fold_in(step_seed, derive(0, name))
+
+
+def integers(step_seed: tf.Tensor, name: str, shape: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
+    """Uniform integers for one draw in a step, the same on every device and under XLA.
+
+    XLA draws a bounded range by other numbers than TensorFlow's kernels do, but whole 32-bit words by the same ones: a
+    word times the limit, without its lowest 32 bits, is the integer.
+
+    Args:
+      step_seed: [2] int32, (model seed, step).
+      name: what is drawn.
+      shape: of the result.
+      limit: int32 scalar above 0.
+
+    Returns:
+      int32 in [0, limit).
+    """
+    words = tf.random.stateless_uniform(shape, fold(step_seed, name), None, None, tf.uint32)
+    scaled = tf.cast(words, tf.int64) * tf.cast(limit, tf.int64)
+    return tf.cast(tf.bitwise.right_shift(scaled, tf.constant(32, tf.int64)), tf.int32)

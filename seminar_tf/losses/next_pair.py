@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_recommenders as tfrs
 
-from seminar_tf.layers.masking import NEGATIVE, weighted_mean
+from seminar_tf.layers import replicas
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """TFRS' task makes layers of its own, which take on the global policy: a softmax over a pool needs float32."""
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy("float32")
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
 
 
 class NextPairLoss(tf.keras.layers.Layer):
-    """Softmax cross-entropy over in-batch and uniform pairs, with logQ correction.
+    """Softmax cross-entropy of the TFRS retrieval task over in-batch and uniform pairs, with logQ correction.
 
     The pool mixes both sources, so a pair's sampling probability is that of the mixture: (n_b p(item) + n_u / V) /
     (n_b + n_u). Subtracting its log makes the sampled softmax stand for the one over the whole catalog. Pairs of the
-    pool with the positive's own item are left out of its softmax. Computed in float32 under any policy, which is why
-    TFRS' retrieval task is not used: its layers take on the policy.
+    pool with the positive's own item are left out of its softmax. Computed in float32 under any policy.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
+        with _float32():
+            self.task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
 
     def call(
         self,
@@ -48,15 +63,23 @@ class NextPairLoss(tf.keras.layers.Layer):
         """
         users, pairs, uniform_pairs = (tf.cast(x, tf.float32) for x in (users, pairs, uniform_pairs))
         own = tf.shape(users)[0]
-        pool_items = tf.concat([items, uniform_items], axis=0)
         pool_valid = tf.concat([valid, tf.ones_like(uniform_items, tf.bool)], axis=0)
-        logits = tf.matmul(users, tf.concat([pairs, uniform_pairs], axis=0), transpose_b=True)
-        logits -= tf.math.log(tf.maximum(probability, 1e-30))
-        positive = tf.eye(own, tf.shape(pool_items)[0], dtype=tf.bool)
-        others = pool_valid & tf.not_equal(items[:own, tf.newaxis], pool_items)
-        normaliser = tf.reduce_logsumexp(tf.where(others | positive, logits, NEGATIVE), axis=1)
-        loss = normaliser - tf.linalg.diag_part(logits[:, :own])
-        return weighted_mean(loss, valid[:own])
+        weight = tf.cast(valid[:own], tf.float32)
+        # TFRS clips probabilities at 1e-6, so they are scaled up to keep rare items of huge catalogs apart.
+        probability = probability / tf.maximum(tf.reduce_max(probability), 1e-30)
+        with _float32():
+            total = self.task(
+                users,
+                tf.concat([pairs, uniform_pairs], axis=0),
+                sample_weight=weight,
+                candidate_sampling_probability=probability,
+                candidate_ids=tf.concat([items, uniform_items], axis=0),
+                compute_metrics=False,
+                compute_batch_metrics=False,
+                # Padding windows keep their own diagonal entry, so that their (unweighted) loss stays finite.
+                score_mask=pool_valid[tf.newaxis] | tf.eye(own, tf.shape(pool_valid)[0], dtype=tf.bool),
+            )
+        return total / tf.maximum(replicas.total(tf.reduce_sum(weight)), 1.0)
 
 
 def mixture_probability(items: tf.Tensor, popularity: tf.Tensor, in_batch: tf.Tensor, uniform: int) -> tf.Tensor:

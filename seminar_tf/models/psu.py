@@ -186,13 +186,7 @@ class PSU(MultiLossModel):
           step_seed: [2] int32.
           training: unused; the losses draw the same way in evaluation.
         """
-        draws = tf.random.stateless_uniform(
-            (self.train.negatives,),
-            seeding.fold(step_seed, "uniform"),
-            0,
-            tf.size(self._known_ids),
-            tf.int32,
-        )
+        draws = seeding.integers(step_seed, "uniform", (self.train.negatives,), tf.size(self._known_ids))
         uniform = tf.gather(self._known_ids, draws)
         encoded = self.encode(batch, uniform)
         losses = {}
@@ -224,9 +218,7 @@ class PSU(MultiLossModel):
         # A uniform item is paired with the query of some held-out pair, so that the query does not give it away.
         order = tf.argsort(tf.cast(valid, tf.int32), direction="DESCENDING", stable=True)
         count = tf.reduce_sum(tf.cast(valid, tf.int32))
-        picks = tf.random.stateless_uniform(
-            tf.shape(uniform), seeding.fold(step_seed, "query"), 0, tf.maximum(count, 1), tf.int32
-        )
+        picks = seeding.integers(step_seed, "query", tf.shape(uniform), tf.maximum(count, 1))
         uniform_pairs = self._pairs(encoded, encoded.extra_row, tf.gather(query_rows, tf.gather(order, picks)))
         held_items, item_rows, query_rows, valid = (
             replicas.own_first(x) for x in (held_items, item_rows, query_rows, valid)
@@ -247,11 +239,7 @@ class PSU(MultiLossModel):
         history, typed = batch[names.HISTORY_ITEM_ID], batch[names.HISTORY_QUERY]
         # Drawn for the global batch, of which a replica has its rows.
         shape = tf.shape(history) * [replicas.count(), 1]
-        draws = replicas.own_rows(
-            tf.random.stateless_uniform(
-                shape, seeding.fold(step_seed, "relevance"), 0, encoded.distinct.count, tf.int32
-            )
-        )
+        draws = replicas.own_rows(seeding.integers(step_seed, "relevance", shape, encoded.distinct.count))
         other = tf.gather(encoded.distinct.ids, draws)
         return self.relevance_loss(
             tf.gather(encoded.queries, encoded.query_row),
