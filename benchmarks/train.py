@@ -38,7 +38,7 @@ from seminar_tf.training.loop import compile_model, make_deterministic
 from seminar_tf.training.ranking import LiveRanker
 
 _LENGTHS = (200, 1_000, 5_000, 10_000)
-_LENGTH_BATCH = 8
+_LENGTH_BATCH = 64
 _MEMORY = ((10_000, 100, 1), (2_000, 16, 64), (200, 2, 256))  # L, N, B
 _EVAL_REQUESTS, _EVAL_CANDIDATES = 32, 100  # as evaluation/protocol.py batches sampled candidates
 _WARM_UP = 3

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seminar_tf.layers.exact_search_unit import ExactSearchUnit
 from seminar_tf.layers.search_unit import SearchUnit
 from tests.layers import oracle
 
@@ -42,6 +43,41 @@ def test_equals_the_oracle(seed: int, top_k: int) -> None:
             best = sorted(np.flatnonzero(mask[b]), key=lambda i: -wanted[i])[:top_k]
             assert sorted(positions[b, n, valid[b, n]]) == sorted(best)
             assert np.flatnonzero(keep[b, n]).tolist() == sorted(best)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("top_k", [3, 20])
+def test_each_head_keeps_and_reads_its_own_pairs(seed: int, top_k: int) -> None:
+    """GSU and ESU with one top-K a head, gathered and over the history, against loops."""
+    shared, target, keys, mask, _ = _unit(seed, top_k)
+    bias = np.random.default_rng(seed).normal(size=(B, L, H)).astype(np.float32)
+    unit = SearchUnit(D, H, top_k, per_head=True)
+    unit.build(None)
+    unit.set_weights(shared.get_weights())
+    exact = ExactSearchUnit(D, H, seed)
+    positions, valid = (x.numpy() for x in unit(target, keys, mask, bias))
+    keep = unit.keep(target, keys, mask, bias)
+    assert positions.shape == (B, N, H, min(top_k, L))
+    row = np.arange(B)[:, None, None, None]
+    picked_bias = bias[row, positions, np.arange(H)[:, None]]
+    gathered = exact(target, keys[row, positions], valid, picked_bias).numpy()
+    dense = exact.over_history(target, keys, keep, bias.transpose(0, 2, 1)).numpy()
+    w_query, w_key, w_value, w_output = exact.get_weights()
+    size = D // H
+    for b, n in np.ndindex(B, N):
+        parts = []
+        for h in range(H):
+            cut = slice(h * size, (h + 1) * size)
+            gsu_query, gsu_key = (w[:, cut] for w in unit.get_weights())
+            scores = (target[b, n] @ gsu_query) @ (keys[b] @ gsu_key).T / np.sqrt(size) + bias[b, :, h]
+            best = sorted(np.flatnonzero(mask[b]), key=lambda i: -scores[i])[:top_k]
+            assert sorted(positions[b, n, h, valid[b, n, h]]) == sorted(best)
+            assert np.flatnonzero(keep[b, n, h]).tolist() == sorted(best)
+            alpha = (target[b, n] @ w_query[:, cut]) @ (keys[b] @ w_key[:, cut]).T / np.sqrt(size) + bias[b, :, h]
+            weights = oracle.softmax(alpha, np.isin(np.arange(L), best))
+            parts.append(weights @ (keys[b] @ w_value[:, cut]))
+        np.testing.assert_allclose(gathered[b, n], np.concatenate(parts) @ w_output, atol=1e-4)
+        np.testing.assert_allclose(dense[b, n], gathered[b, n], atol=1e-5)
 
 
 def test_fault_05_top_k_masks_before_it_chooses() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seminar_tf.models import pair_table
 from seminar_tf.models.seminar import Seminar
 from tests.models import toy
 
@@ -20,6 +21,7 @@ SWITCHES = [
     {"use_query": False},
     {"use_gate": False},
     {"top_k": 100},
+    {"top_k_per_head": True},
 ]
 
 
@@ -58,9 +60,9 @@ def test_fault_05_and_06_padding_never_reaches_a_score(training: bool) -> None:
     np.testing.assert_allclose(_scores(model, toy.pad(batch, 20), training), _scores(model, batch, training), atol=1e-5)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_many_candidates_score_as_one_by_one_and_rows_do_not_mix(seed: int) -> None:
-    model, batch = _moved(), toy.batch(seed, candidates=20)
+@pytest.mark.parametrize("seed, changes", [(1, {}), (2, {}), (1, {"top_k_per_head": True})])
+def test_many_candidates_score_as_one_by_one_and_rows_do_not_mix(seed: int, changes: dict) -> None:
+    model, batch = _moved(**changes), toy.batch(seed, candidates=20)
     scores = _scores(model, batch)
     unlabelled = {name: value for name, value in batch.items() if not name.startswith("label_")}
     np.testing.assert_allclose(_scores(model, unlabelled, training=True), scores, atol=1e-5)
@@ -73,6 +75,18 @@ def test_many_candidates_score_as_one_by_one_and_rows_do_not_mix(seed: int) -> N
     for row in range(len(scores)):
         alone = {name: value[row : row + 1] for name, value in batch.items()}
         np.testing.assert_allclose(_scores(model, alone)[0], scores[row], atol=1e-5)
+
+
+def test_whole_and_distinct_tables_give_the_same_losses_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = _moved(), {name: tf.constant(value) for name, value in toy.batch(9, rows=8).items()}
+    found = []
+    for rows in (pair_table.WHOLE_TABLE_ROWS, 0):
+        monkeypatch.setattr(pair_table, "WHOLE_TABLE_ROWS", rows)
+        with tf.GradientTape() as tape:
+            loss = model.compute_losses(batch, tf.constant([1, 2]))["click"]
+        found.append([loss, *map(tf.convert_to_tensor, tape.gradient(loss, model.trainable_variables))])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_a_positive_of_training_is_left_out_of_its_own_popularity() -> None:
