@@ -42,7 +42,8 @@ def measure(source: Path, work: Path, seed: int) -> dict[str, float]:
     Returns:
       The metrics of the test split, and `seconds` over all components.
     """
-    dataset, root = work / "data", work / f"seed-{seed}"
+    # One root: what does not depend on the seed, ingestion and Transform, is computed once.
+    dataset, root = work / "data", work / "run"
     if not dataset.exists():
         _seminar_tf("prepare", "movielens", "--src", str(source), "--out", str(dataset))
     _seminar_tf("run", "--config", str(_CONFIG), "--data", str(dataset), "--root", str(root), "--seed", str(seed))

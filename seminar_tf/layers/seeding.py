@@ -32,7 +32,9 @@ def fold(step_seed: tf.Tensor, name: str) -> tf.Tensor:
     Returns:
       [2] int32 for tf.random.stateless_*.
     """
-    return tf.random.experimental.stateless_fold_in(step_seed, derive(0, name))
+    folded = tf.random.experimental.stateless_fold_in(step_seed, derive(0, name))
+    # Never negative: XLA widens a negative 32-bit seed without its sign, other devices with it.
+    return tf.bitwise.bitwise_and(folded, tf.constant(0x7FFFFFFF, folded.dtype))
 
 
 def integers(step_seed: tf.Tensor, name: str, shape: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
