@@ -21,7 +21,7 @@ def total(value: tf.Tensor) -> tf.Tensor:
     """Sum of a tensor of any shape over all replicas; carries no gradient (it is for counts)."""
     if count() == 1:
         return value
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.stop_gradient(value))
+    return _sum(tf.stop_gradient(value))
 
 
 def gather(*values: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -45,12 +45,24 @@ def gather(*values: tf.Tensor) -> tuple[tf.Tensor, ...]:
 @tf.custom_gradient
 def _all_gather(value: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """all_gather; TensorFlow's own gradient of it gathers the sizes again, and cannot take several tensors."""
-    context = tf.distribute.get_replica_context()
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        return own_rows(context.all_reduce(tf.distribute.ReduceOp.SUM, tf.convert_to_tensor(upstream)))
+        return own_rows(_sum(tf.convert_to_tensor(upstream)))
 
-    return context.all_gather(value, axis=0), gradient
+    return tf.distribute.get_replica_context().all_gather(_placed(value), axis=0), gradient
+
+
+def _sum(value: tf.Tensor) -> tf.Tensor:
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, _placed(value))
+
+
+def _placed(value: tf.Tensor) -> tf.Tensor:
+    """The value on this replica's device, by name: a collective of several workers asks its input where it is."""
+    context = tf.distribute.get_replica_context()
+    # The devices of this worker; replicas are numbered worker by worker, and a worker has equal many.
+    local = context.strategy.extended.worker_devices
+    with tf.device(local[int(tf.get_static_value(_index())) % len(local)]):
+        return tf.identity(value)
 
 
 def own_rows(value: tf.Tensor) -> tf.Tensor:

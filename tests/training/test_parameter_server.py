@@ -25,6 +25,9 @@ def test_workers_train_sharded_tables(stage: str, tmp_path) -> None:
             process.kill()
     report = json.loads(out.read_text())
     assert [shape[0] for shape in report["shapes"]] == [toy.SIZES.items // 2] * 2
-    assert [f"/job:ps/replica:0/task:{n}" in shard for n, shard in enumerate(report["shards"])] == [True, True]
+    # A shard on each server; which one comes first depends on how many variables were placed before.
+    assert sorted(shard.split("/device")[0] for shard in report["shards"]) == [
+        f"/job:ps/replica:0/task:{n}" for n in range(2)
+    ]
     assert report["steps"] == 4 * 3 and report["resumed"] == 4
     assert report["finite"] and report["losses"][-1] < report["losses"][0]
