@@ -33,6 +33,7 @@ import tensorflow as tf
 
 from seminar_tf.config import TrainConfig
 from seminar_tf.features import names
+from seminar_tf.memory import keep_freed_memory
 from seminar_tf.training.inputs import MemoryEpochs
 from seminar_tf.training.loop import compile_model, make_deterministic
 from seminar_tf.training.ranking import LiveRanker
@@ -230,6 +231,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, default=Path("docs/images"))
     options = parser.parse_args()
     make_deterministic(1)
+    keep_freed_memory()
     if options.what == "one":
         print(json.dumps(one(*options.shape)))
         return
