@@ -9,7 +9,6 @@ import numpy as np
 import seminar_tf  # noqa: F401  (settles Keras before TensorFlow loads)
 
 # isort: split
-import tensorflow as tf
 
 from seminar_tf.config import ModelConfig, TrainConfig
 from seminar_tf.features import names
@@ -40,7 +39,6 @@ class Shape:
       candidates: N, one positive and N - 1 drawn negatives.
       batch_size: B.
       steps: batches in an epoch.
-      top_k_per_head: as in ModelConfig.
     """
 
     items: int = 4_000
@@ -48,7 +46,6 @@ class Shape:
     candidates: int = 2
     batch_size: int = 256
     steps: int = 20
-    top_k_per_head: bool = False
 
     def config(self) -> ModelConfig:
         """The default ModelConfig, with this L."""
@@ -150,8 +147,3 @@ def seminar(shape: Shape, features: ItemFeatures) -> Seminar:
     model = Seminar(config, sizes(shape), (TASK,), channel_tables(shape, config), features, seed=1)
     compile_model(model, TrainConfig())
     return model
-
-
-def first_batch(data: MemoryEpochs) -> dict[str, tf.Tensor]:
-    """One batch, held in memory."""
-    return next(iter(data.epoch(0)))

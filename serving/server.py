@@ -71,7 +71,6 @@ class Server:
     @property
     def address(self) -> str:
         """host:port that clients connect to."""
-        keep_freed_memory()
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
         return f"{host}:{self.port}"
 
@@ -81,6 +80,7 @@ class Server:
         Raises:
           ServerError: the address cannot be bound.
         """
+        keep_freed_memory()
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
         wanted = f"{host}:{self.options.port}"
         try:

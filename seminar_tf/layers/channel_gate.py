@@ -44,13 +44,16 @@ class ChannelGate(tf.keras.layers.Layer):
           first: index of the first of them among all channels.
 
         Returns:
-          [..., C].
+          [..., C] float32 under any policy: NEGATIVE would be -inf in float16, and the difference of two such a NaN.
         """
         count = x.shape[-2]
         if not self.learned:
-            return tf.zeros_like(x[..., 0])
+            return tf.zeros_like(x[..., 0], tf.float32)
         kernel = tf.cast(self.kernel[first : first + count], x.dtype)
-        return tf.reduce_sum(x * kernel, axis=-1) + tf.cast(self.bias[first : first + count], x.dtype)
+        return tf.cast(tf.reduce_sum(x * kernel, axis=-1), tf.float32) + self._biases(first, count)
+
+    def _biases(self, first: int, count: int) -> tf.Tensor:
+        return tf.cast(self.bias[first : first + count], tf.float32)
 
     def fuse(self, x: tf.Tensor, mask: tf.Tensor, first: int = 0) -> tuple[tf.Tensor, tf.Tensor]:
         """Gated mean of some channels and the log of their weight, for `combine`.
@@ -65,7 +68,7 @@ class ChannelGate(tf.keras.layers.Layer):
           log_weight: [...], log sum of exp(logit) over present channels; NEGATIVE where all are missing.
         """
         weights, log_weight = self._weights_and_total(self.logits(x, first), mask)
-        return tf.reduce_sum(x * weights[..., tf.newaxis], axis=-2), log_weight
+        return tf.reduce_sum(x * tf.cast(weights, x.dtype)[..., tf.newaxis], axis=-2), log_weight
 
     def weights_before(
         self, x: tf.Tensor, mask: tf.Tensor, projections: tf.Tensor, first: int = 0
@@ -86,7 +89,7 @@ class ChannelGate(tf.keras.layers.Layer):
             count = x.shape[-2]
             kernel = tf.cast(self.kernel[first : first + count], x.dtype)
             kernel = tf.linalg.matvec(projections, kernel)
-            logits = tf.reduce_sum(x * kernel, axis=-1) + tf.cast(self.bias[first : first + count], x.dtype)
+            logits = tf.cast(tf.reduce_sum(x * kernel, axis=-1), tf.float32) + self._biases(first, count)
         else:
             logits = self.logits(x, first)
         return self._weights_and_total(logits, mask)
@@ -109,7 +112,7 @@ class ChannelGate(tf.keras.layers.Layer):
         Returns:
           [..., d]; zeros where both parts are missing (then both vectors are zeros).
         """
-        share = tf.sigmoid(log_weight_a - log_weight_b)[..., tf.newaxis]
+        share = tf.cast(tf.sigmoid(log_weight_a - log_weight_b), a.dtype)[..., tf.newaxis]
         return b + share * (a - b)
 
     def weights_of(self, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""A small pre-norm Transformer block for titles and image patches."""
+"""A small pre-norm Transformer block: for titles, image patches and, made causal by its mask, histories."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def restore(name: str, layer: tf.keras.layers.Layer, tables: ChannelTables) -> b
     if wanted != found:
         raise ValueError(
             f"pretrained weights of {name} have shapes {found}, this model needs {wanted}. "
-            "Pretrain with the same model configuration (dim, heads, use_gate, use_recency)."
+            "Pretrain with the same model configuration (dim, heads, use_gate, use_recency, interest_layers)."
         )
     layer.set_weights(values)
     return True

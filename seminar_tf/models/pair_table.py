@@ -35,11 +35,12 @@ def _pairs(
     """
     query = tf.gather(queries, query_rows)
     difference = tf.gather(items, item_rows) - query
-    share = tf.sigmoid(tf.gather(item_weight, item_rows) - tf.gather(query_weight, query_rows))
+    chance = tf.sigmoid(tf.gather(item_weight, item_rows) - tf.gather(query_weight, query_rows))
+    share = tf.cast(chance, query.dtype)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         of_item = share[..., tf.newaxis] * upstream
-        of_weight = tf.reduce_sum(upstream * difference, axis=-1) * share * (1.0 - share)
+        of_weight = tf.cast(tf.reduce_sum(upstream * difference, axis=-1), chance.dtype) * chance * (1.0 - chance)
         item_count, query_count = tf.shape(items)[0], tf.shape(queries)[0]
         return (
             tf.math.unsorted_segment_sum(of_item, item_rows, item_count),
@@ -74,6 +75,11 @@ class FusedPairs:
     def constant(self) -> FusedPairs:
         """The same vectors, through which no gradient flows."""
         return FusedPairs(*(tf.stop_gradient(x) for x in vars(self).values()))
+
+
+def _is_small(table: tf.Variable) -> bool:
+    """Whether a step fuses a table whole; one in shards (no tf.Variable itself) would be fetched from every server."""
+    return isinstance(table, tf.Variable) and table.shape[0] <= WHOLE_TABLE_ROWS
 
 
 class PairTable(tf.keras.layers.Layer):
@@ -132,7 +138,7 @@ class PairTable(tf.keras.layers.Layer):
         # sum_m gamma_m (x_m G_m) = [gamma_1 x_1 .. gamma_M x_M] [G_1; ..; G_M]: the projected channels, M times the
         # size of the result, are never there.
         weights, log_weight = self.gate.weights_before(x, mask, self.projections[1:], first=1)
-        weighted = tf.reshape(x * weights[..., tf.newaxis], (-1, (self.count - 1) * self.dim))
+        weighted = tf.reshape(x * tf.cast(weights, x.dtype)[..., tf.newaxis], (-1, (self.count - 1) * self.dim))
         return weighted @ tf.reshape(self.projections[1:], (-1, self.dim)), log_weight
 
     def fused_queries(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -154,13 +160,13 @@ class PairTable(tf.keras.layers.Layer):
         Returns:
           The fused vectors, and the rows in them of `items` [n] and of `queries` [m], int32.
         """
-        if training and self.rows <= WHOLE_TABLE_ROWS:
+        if training and _is_small(self.item_table):
             mask = tf.convert_to_tensor(self.item_mask)
             item, item_rows = self._fuse(tf.convert_to_tensor(self.item_table), mask), items
         else:
             found = distinct(items, self.rows)
             item, item_rows = self.fused_items(found.ids), found.row
-        if training and self.query_rows <= WHOLE_TABLE_ROWS:
+        if training and _is_small(self.query_table):
             query, query_rows = self.fused_queries(tf.range(self.query_rows)), queries
         else:
             found = distinct(queries, self.query_rows)

@@ -125,12 +125,15 @@ class PSU(MultiLossModel):
         Where replicas share a batch, each encodes a part of the ids of all, and gets the others' from them.
         """
         history, typed = replicas.gather(batch[names.HISTORY_ITEM_ID], batch[names.HISTORY_QUERY])
-        of_item = distinct(tf.concat([tf.reshape(history, [-1]), extra], axis=0), self.sizes.items)
+        # Padding comes first, whether a history has any or not: draws from the distinct ids must not depend on the rows
+        # that fill up the last replica's share.
+        every = tf.concat([[names.PADDING_ID], tf.reshape(history, [-1]), extra], axis=0)
+        of_item = distinct(every, self.sizes.items)
         channels, channel_mask = replicas.divide(of_item.ids, self.item_channels)
         items, item_weight = self.gate.fuse(channels, channel_mask, first=1)
         of_query = distinct(tf.reshape(typed, [-1]), self.sizes.queries)
         queries, query_weight = replicas.divide(of_query.ids, self._encode_queries)
-        pairs = tf.size(history)
+        pairs = 1 + tf.size(history)
         return _Encoded(
             channels=channels,
             channel_mask=channel_mask,
@@ -138,7 +141,7 @@ class PSU(MultiLossModel):
             item_weight=item_weight,
             queries=queries,
             query_weight=query_weight,
-            item_row=replicas.own_rows(tf.reshape(of_item.row[:pairs], tf.shape(history))),
+            item_row=replicas.own_rows(tf.reshape(of_item.row[1:pairs], tf.shape(history))),
             query_row=replicas.own_rows(tf.reshape(of_query.row, tf.shape(history))),
             extra_row=of_item.row[pairs:],
             distinct=of_item,

@@ -21,7 +21,7 @@ from typing import Any
 
 import tensorflow as tf
 
-_ROLES = {"multi_worker": ("chief", "worker", "evaluator"), "parameter_server": ("chief", "worker", "ps", "evaluator")}
+_ROLES = {"multi_worker": ("chief", "worker"), "parameter_server": ("chief", "worker", "ps")}
 _NEEDED = {"multi_worker": ("worker",), "parameter_server": ("chief", "worker", "ps")}
 # A variable of fewer rows is no table: every worker reads it whole in each step anyway.
 TABLE_ROWS = 8192
@@ -37,7 +37,7 @@ class Task:
     """This process' place in a cluster.
 
     Attributes:
-      role: chief, worker, ps or evaluator.
+      role: chief, worker or ps.
       index: number among the tasks of its role.
       cluster: role -> host:port of every task.
     """

@@ -7,17 +7,17 @@ import json
 import pytest
 
 from tests.models import toy
-from tests.training.test_strategy import _ports, _start
+from tests.training.cluster import free_ports, start_task
 
 
 @pytest.mark.parametrize("stage", ["seminar", "psu"])
 def test_workers_train_sharded_tables(stage: str, tmp_path) -> None:
-    ports = _ports(5)
+    ports = free_ports(5)
     cluster = {"chief": ports[:1], "worker": ports[1:3], "ps": ports[3:]}
     out = tmp_path / "report.json"
     arguments = ["tests.training.server_run", stage, str(out)]
-    served = [_start(arguments, cluster, role, n) for role in ("worker", "ps") for n in range(2)]
-    chief = _start(arguments, cluster, "chief")
+    served = [start_task(arguments, cluster, role, n) for role in ("worker", "ps") for n in range(2)]
+    chief = start_task(arguments, cluster, "chief")
     try:
         assert chief.wait(300) == 0
     finally:

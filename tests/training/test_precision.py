@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -30,11 +31,11 @@ def _steps(model: tf.keras.Model) -> list[dict[str, float]]:
     return [model.train_on_batch(toy.batch(n, rows=rows), return_dict=True) for n, rows in enumerate(sizes)]
 
 
-@pytest.fixture
-def bfloat16():
-    """The policy of `mixed_precision: true` on CPU."""
-    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    yield
+@pytest.fixture(params=["bfloat16", "float16"])
+def half(request: pytest.FixtureRequest) -> Iterator[tf.DType]:
+    """The compute type of `mixed_precision: true` on CPU, and that on GPU."""
+    tf.keras.mixed_precision.set_global_policy(f"mixed_{request.param}")
+    yield tf.as_dtype(request.param)
     tf.keras.mixed_precision.set_global_policy("float32")
 
 
@@ -71,7 +72,7 @@ def test_distinct_ids_in_both_forms(seed: int, rows: int) -> None:
 
 
 @pytest.mark.parametrize("stage", ["psu", "seminar"])
-def test_mixed_precision_computes_in_bfloat16_and_restores(stage: str, bfloat16: None, tmp_path) -> None:
+def test_mixed_precision_computes_in_half_and_restores(stage: str, half: tf.DType, tmp_path) -> None:
     model = _model(stage, TRAIN)
     batch = {name: tf.constant(value) for name, value in toy.batch(0, rows=10).items()}
     seed = tf.constant([1, 0], tf.int32)
@@ -79,18 +80,18 @@ def test_mixed_precision_computes_in_bfloat16_and_restores(stage: str, bfloat16:
     assert all(loss.dtype == tf.float32 for loss in losses.values())
     assert all(variable.dtype in (tf.float32, tf.bool) for variable in model.weights)
     if stage == "psu":
-        assert model(batch).dtype == tf.bfloat16
+        assert model(batch).dtype == half
         assert model.channel_tables().item.dtype == np.float32
     else:
-        assert model.pairs(batch["history_item_id"], batch["history_query"]).dtype == tf.bfloat16
+        assert model.pairs(batch["history_item_id"], batch["history_query"]).dtype == half
         assert model(batch)["click"].dtype == tf.float32
     tf.keras.mixed_precision.set_global_policy("float32")
     exact = _model(stage, TRAIN).compute_losses(batch, seed, training=True)
     for name, loss in losses.items():
         assert float(loss) != float(exact[name])
         np.testing.assert_allclose(float(loss), float(exact[name]), rtol=0.03)
-    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    _steps(model)
+    tf.keras.mixed_precision.set_global_policy(f"mixed_{half.name}")
+    assert all(np.isfinite(list(step.values())).all() for step in _steps(model))
     TrainingState(tmp_path, model).save()
     other = _model(stage, TRAIN)
     assert TrainingState(tmp_path, other).resumed

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,36 +11,15 @@ import tensorflow as tf
 
 from seminar_tf.training.shares import share
 from seminar_tf.training.strategy import ClusterError, Task, is_server, make_strategy, read_task
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def _start(arguments: list[str], cluster: dict | None = None, role: str = "", index: int = 0) -> subprocess.Popen:
-    """A process of tests.training.<module>; its output goes to the test's."""
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"} | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-    if cluster:
-        environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": role, "index": index}})
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-
-
-def _ports(count: int) -> list[str]:
-    """Addresses that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    return addresses
+from tests.training.cluster import free_ports, start_task
 
 
 def _run(folder: Path, stage: str, strategy: str) -> dict[str, np.ndarray]:
     """What came of a training; for `multi_worker`, of worker 0, with worker 1 beside it."""
     outs = [folder / f"{stage}-{strategy}-{n}.npz" for n in range(2 if strategy == "multi_worker" else 1)]
-    cluster = {"worker": _ports(2)} if strategy == "multi_worker" else None
+    cluster = {"worker": free_ports(2)} if strategy == "multi_worker" else None
     processes = [
-        _start(["tests.training.strategy_run", stage, strategy, str(out)], cluster, "worker", n)
+        start_task(["tests.training.strategy_run", stage, strategy, str(out)], cluster, "worker", n)
         for n, out in enumerate(outs)
     ]
     try:
