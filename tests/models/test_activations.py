@@ -33,7 +33,7 @@ def _kept(changes: dict, length: int) -> list[tf.Tensor]:
     return [tensor for tensor in forward.outputs if tensor.dtype.is_floating]
 
 
-@pytest.mark.parametrize("changes", [{}, {"share_gsu_esu": True}, {"top_k_per_head": True}, {"use_recency": False}])
+@pytest.mark.parametrize("changes", [{"share_gsu_esu": True}, {"top_k_per_head": True}])
 def test_nothing_of_the_length_of_the_history_is_kept(changes: dict) -> None:
     kept = _kept(changes, LENGTH)
     assert kept and all(tensor.shape.is_fully_defined() for tensor in kept)
