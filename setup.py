@@ -41,7 +41,15 @@ setup(
         "serving": ["grpcio>=1.60", "grpcio-health-checking>=1.48"],
         "kfp": ["kfp-pipeline-spec>=0.2.2"],
         "bench": ["matplotlib>=3.8"],
-        "dev": ["pytest>=8", "pytest-timeout>=2", "pytest-xdist>=3.6", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "types-protobuf"],
+        "dev": [
+            "pytest>=8",
+            "pytest-timeout>=2",
+            "pytest-xdist>=3.6",
+            "ruff>=0.6",
+            "mypy>=1.10",
+            "types-PyYAML",
+            "types-protobuf",
+        ],
     },
     entry_points={"console_scripts": ["seminar-tf=seminar_tf.cli.main:main"]},
 )
