@@ -10,7 +10,7 @@ demo: setup
 	@$(BIN)/seminar-tf demo --config $(DEMO_CONFIG)
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
