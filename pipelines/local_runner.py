@@ -57,16 +57,19 @@ class LocalRunner(tfx_runner.IrBasedRunner):
         self,
         on_start: Callable[[str, int, int], None] | None = None,
         on_end: Callable[[NodeResult], None] | None = None,
+        until: str = "",
     ):
         """Creates the runner.
 
         Args:
           on_start: called with (component id, its index from 0, number of components) before it starts.
           on_end: called with the result when it ends well.
+          until: id of the last component to run; "" runs all.
         """
         super().__init__()
         self._on_start = on_start or (lambda name, index, total: None)
         self._on_end = on_end or (lambda result: None)
+        self._until = until
         self.results: list[NodeResult] = []
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None, **kwargs: Any) -> None:
@@ -74,7 +77,11 @@ class LocalRunner(tfx_runner.IrBasedRunner):
 
         Raises:
           ComponentError: a component failed; those before it are done and a re-run takes them from the cache.
+          ValueError: no component has the id of `until`.
         """
+        known = [entry.pipeline_node.node_info.id for entry in pipeline.nodes]
+        if self._until and self._until not in known:
+            raise ValueError(f"until is {self._until!r}, expected one of {', '.join(known)}.")
         del run_options, kwargs
         runtime_parameter_utils.substitute_runtime_parameter(pipeline, {_RUN_ID: datetime.datetime.now().isoformat()})
         deployment = runner_utils.extract_local_deployment_config(pipeline)
@@ -102,6 +109,8 @@ class LocalRunner(tfx_runner.IrBasedRunner):
             result = _result(connection, name, time.monotonic() - started, info.execution_id if info else None)
             self.results.append(result)
             self._on_end(result)
+            if name == self._until:
+                break
 
 
 def _result(connection: Any, name: str, seconds: float, execution_id: int | None) -> NodeResult:

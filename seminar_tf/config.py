@@ -159,7 +159,7 @@ class TrainConfig:
     """One stage of training, PSU pretraining or SEMINAR fine-tuning.
 
     Attributes:
-      epochs: passes over the train targets, at most.
+      epochs: passes over the train targets, at most; 0 leaves the model as it starts (a PSU that is not pretrained).
       batch_size: requests in a batch, B.
       learning_rate: of Adam.
       clip_norm: global gradient norm above which gradients are scaled down; 0 switches it off.
@@ -212,7 +212,7 @@ class TrainConfig:
     jit_compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "negatives", "steps_per_checkpoint", "shuffle_buffer", "chunk_size"):
+        for name in ("batch_size", "negatives", "steps_per_checkpoint", "shuffle_buffer", "chunk_size"):
             positive(f"train.{name}", getattr(self, name))
         positive("train.window_stride", self.window_stride)
         check(self.impression_negatives >= 0, "train.impression_negatives", self.impression_negatives, "0 or more")
@@ -221,7 +221,7 @@ class TrainConfig:
         check(self.memory_pairs >= 0, "train.memory_pairs", self.memory_pairs, "0 or more")
         check(self.learning_rate > 0, "train.learning_rate", self.learning_rate, "above 0")
         positive("train.next_pair_windows", self.next_pair_windows)
-        zero_allowed = ("clip_norm", "patience", "max_eval_requests", "next_pair_weight", "align_weight")
+        zero_allowed = ("epochs", "clip_norm", "patience", "max_eval_requests", "next_pair_weight", "align_weight")
         for name in (*zero_allowed, "query_item_weight"):
             check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "0 or more")
         check(self.strategy in STRATEGIES, "train.strategy", self.strategy, f"one of {', '.join(STRATEGIES)}")

@@ -90,7 +90,7 @@ def test_wrong_keys_and_types_are_told_with_file_and_key(tmp_path, text, message
         ("model.hidden_units", [64, 0]),
         ("model.channels", []),
         ("model.channels", ["text", "sound"]),
-        ("psu.epochs", 0),
+        ("psu.epochs", -1),
         ("psu.align_weight", -1.0),
         ("psu.next_pair_windows", 0),
         ("seminar.batch_size", 0),

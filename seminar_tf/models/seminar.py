@@ -41,7 +41,7 @@ class Seminar(MultiLossModel):
       config: sizes and switches.
       sizes: rows of the id spaces.
       tasks: label tasks.
-      tables: E_PSU, or `fresh_tables` without pretraining.
+      tables: E_PSU; those of a PSU of no epochs where there is no pretraining.
       items: features by item id; popularity comes from here.
       seed: of the initial weights and of every draw.
       train: clipping and the weight of the listwise term.

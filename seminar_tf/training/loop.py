@@ -48,8 +48,8 @@ class TrainingResult:
       rows: requests of an epoch.
       seconds: training time, evaluations among it, over all resumes.
       best_epoch: the epoch, from 0, with the best eval metric; -1 where nothing was evaluated.
-      losses: mean losses of the last epoch.
-      eval: eval metrics of the epoch whose weights the model now has.
+      losses: mean losses of the last epoch; empty where there was none.
+      eval: eval metrics of the epoch whose weights the model now has; empty where there was none.
       history: record of every epoch.
     """
 
@@ -208,18 +208,19 @@ def _remember_best(config: TrainConfig, state: TrainingState, monitor: Monitor, 
 
 def _finish(model: tf.keras.Model, data: Epochs, config: TrainConfig, state: TrainingState) -> TrainingResult:
     steps = int(tf.convert_to_tensor(model.optimizer.iterations))
-    kept = len(state.history) - 1
-    if config.patience:
+    last: dict[str, Any] = state.history[-1] if state.history else {"losses": {}, "eval": {}}
+    kept = last
+    if config.patience and state.history:
         state.restore_best()
-        kept = int(state.best_epoch)
+        kept = state.history[int(state.best_epoch)]
     return TrainingResult(
         epochs=len(state.history),
         steps=steps,
         rows=data.rows,
         seconds=float(state.seconds),
         best_epoch=int(state.best_epoch),
-        losses=state.history[-1]["losses"],
-        eval=state.history[kept]["eval"],
+        losses=last["losses"],
+        eval=kept["eval"],
         history=state.history,
     )
 

@@ -66,3 +66,11 @@ def test_a_failure_names_its_component_and_leaves_what_was_done(tmp_path: Path) 
     assert caught.value.component == "Picky"
     results, _ = run(tmp_path, most=7)
     assert [r.cached for r in results] == [True, False]
+
+
+def test_until_ends_the_run_after_that_component(tmp_path: Path) -> None:
+    runner = LocalRunner(until="Numbers")
+    runner.run(pipeline(tmp_path, most=3))
+    assert [r.name for r in runner.results] == ["Numbers"]
+    with pytest.raises(ValueError, match="until is 'Letters', expected one of Numbers, Picky"):
+        LocalRunner(until="Letters").run(pipeline(tmp_path, most=3))

@@ -82,6 +82,15 @@ def test_without_patience_all_epochs_run_and_the_last_weights_stay(tmp_path):
     assert result.epochs == 3 and float(model.w) == seen[2] and result.eval == {"score": 0.1}
 
 
+def test_no_epoch_leaves_the_model_as_it_starts(tmp_path):
+    config = TrainConfig(epochs=0, patience=1, batch_size=2)
+    model, state = build(tmp_path, config)
+    before = float(model.w)
+    result = train(model, Data(), config, dict, Monitor("score", True), state, tmp_path / "logs")
+    assert (result.epochs, result.steps, result.best_epoch, result.losses, result.eval) == (0, 0, -1, {}, {})
+    assert float(model.w) == before
+
+
 def test_a_finished_state_trains_no_more(tmp_path):
     config = TrainConfig(epochs=2, patience=1, batch_size=2)
     model, state = build(tmp_path, config)
