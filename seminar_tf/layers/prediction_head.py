@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
@@ -82,6 +83,19 @@ class PredictionHead(tf.keras.layers.Layer):
         for dense, drop in zip(self.dense, self.drops):
             x = drop(dense(x), step_seed)
         return tf.squeeze(self.logit(x) + self.wide(matches), axis=-1)
+
+    def start_from(self, match: int, weight: float) -> None:
+        """Makes the logit that of one matching score alone, for a score that ranks well before the head is trained.
+
+        Args:
+          match: its column of `matches`.
+          weight: what it is multiplied with.
+        """
+        kernel = np.zeros(self.wide.kernel.shape, np.float32)
+        kernel[match] = weight
+        self.wide.kernel.assign(kernel)
+        # Layers before it learn as soon as its own first step has been taken.
+        self.logit.kernel.assign(tf.zeros_like(self.logit.kernel))
 
     def get_config(self) -> dict[str, Any]:
         return {

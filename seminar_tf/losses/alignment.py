@@ -53,9 +53,11 @@ class AlignmentLoss(tf.keras.layers.Layer):
         others = tf.logical_not(same) | tf.eye(tf.shape(items)[1], dtype=tf.bool)
         scale = tf.minimum(tf.exp(self.log_scale), MAX_SCALE)
         total = tf.zeros((), tf.float32)
+        # Unstacked once: the gradient of a slice is a tensor of the whole size, of zeros but for the slice.
+        modality = tf.unstack(vectors, axis=2)
         for a, b in itertools.combinations(range(modalities), 2):
             valid = mask[..., a] & mask[..., b]
-            logits = scale * tf.matmul(vectors[:, :, a], vectors[:, :, b], transpose_b=True)
+            logits = scale * tf.matmul(modality[a], modality[b], transpose_b=True)
             allowed = others & valid[:, tf.newaxis, :] & valid[:, :, tf.newaxis]
             total += 0.5 * (_cross_entropy(logits, allowed, valid, axis=2) + _cross_entropy(logits, allowed, valid, 1))
         return total

@@ -106,6 +106,10 @@ class Seminar(MultiLossModel):
             # W^Q and W^K of pretraining; without it the GSU is a plain inner product.
             self.search.query_kernel.assign(self.interest.attention.query_kernel)
             self.search.key_kernel.assign(self.interest.attention.key_kernel)
+        if restored:
+            for head in self.heads.values():
+                # The next-pair logit, which is the last match times sqrt(d): fine-tuning starts as PSU's own ranker.
+                head.start_from(-1, dim**0.5)
 
     def _create_weights(self) -> None:
         """Runs once on a tiny batch, so that every variable exists before a checkpoint is restored."""

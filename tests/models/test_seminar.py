@@ -176,6 +176,20 @@ def test_pretrained_gate_interest_and_search_are_restored() -> None:
         toy.seminar(start=psu.channel_tables(), heads=4, use_recency=False)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_fine_tuning_starts_as_the_psu_ranks(seed: int) -> None:
+    pretrained = toy.psu(seed)
+    # Histories no longer than the short branch: SEMINAR's interest comes from their newest S pairs.
+    batch = toy.batch(seed, length=toy.CONFIG.short_length)
+    logits = _scores(toy.seminar(seed + 5, start=pretrained.channel_tables()), batch)
+    user = pretrained(batch).numpy()
+    encoded = pretrained.encode(batch, tf.constant(batch["candidate_item_id"].ravel()))
+    queries, weight = pretrained._encode_queries(tf.repeat(batch["query"], batch["candidate_item_id"].shape[1]))
+    item, item_weight = (tf.gather(x, encoded.extra_row) for x in (encoded.items, encoded.item_weight))
+    pairs = pretrained.gate.combine(item, item_weight, queries, weight).numpy().reshape(len(user), -1, toy.CONFIG.dim)
+    np.testing.assert_allclose(logits, np.einsum("bd,bnd->bn", user, pairs), rtol=1e-4, atol=1e-5)
+
+
 def test_unknown_labels_and_padding_candidates_carry_no_loss() -> None:
     model, batch = _moved(), toy.batch(6)
     masked = dict(batch, label_click=batch["label_click"].copy(), candidate_item_id=batch["candidate_item_id"].copy())
