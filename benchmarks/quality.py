@@ -87,7 +87,7 @@ ROWS = (
     Row("no alignment", psu={"align_weight": 0.0}),
     Row("no gate", model={"use_gate": False}),
     Row("no recency", model={"use_recency": False}),
-    Row("no short branch, so no <EOS> interest", model={"short_length": 0}),
+    Row("no short branch", model={"short_length": 0}),
     Row("no text", model={"channels": ("image", "attributes")}),
     Row("no image", model={"channels": ("text", "attributes")}),
     Row(_TAIL, tail=True),
@@ -156,7 +156,7 @@ def _pin(places: Any) -> None:
 def in_workers(function: Any, tasks: Sequence[Any], jobs: int) -> list[Any]:
     """Maps over tasks in `jobs` processes of one core each."""
     context = multiprocessing.get_context("spawn")
-    places = context.Manager().Queue()
+    places = context.SimpleQueue()
     for n in range(jobs):
         places.put(n)
     with ProcessPoolExecutor(jobs, context, _pin, (places,)) as pool:

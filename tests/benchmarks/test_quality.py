@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +89,14 @@ def test_tables_show_means_intervals_and_paired_differences(capsys):
     out = capsys.readouterr().out
     assert "| 2 items that are no train target | 4 test targets |" in out
     assert "+0.1000 [+0.1000, +0.1000]" in out
+
+
+def cores(_: int) -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def test_workers_have_a_core_each():
+    assert quality.in_workers(cores, [1, 2, 3], jobs=2) == [1, 1, 1]
 
 
 def test_every_row_is_a_configuration_of_its_own():
