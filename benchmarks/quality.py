@@ -1,13 +1,16 @@
-"""What moves NDCG on MovieLens 1M: SEMINAR over several seeds, one row for each part left out, and the long tail.
+"""What moves NDCG: SEMINAR over several seeds, one row for each part left out, and the long tail; on MovieLens 1M.
 
-Protocol: leave-last-out (a user's last rating is the test target, the one before it the eval target); ranked among 99
-uniform negatives outside the user's history, drawn once and the same for every row and seed. Seeds differ in initial
-weights and in every draw of training. A row's difference from the whole model is a paired bootstrap over users.
+Protocol: leave-last-out (a user's last rating is the test target, the one before it the eval target); ranked as the
+configuration says: for ml-1m.yaml among 99 uniform negatives outside the user's history, drawn once and the same for
+every row and seed. Seeds differ in initial weights and in every draw of training. A row's difference from the whole
+model is a paired bootstrap over users.
 
 The long tail: of a tenth of the items, drawn by hash, every train target is taken away. They stay in histories, where
 pretraining learns from them, and in the test split, where the users whose target is one of them are compared.
 
 Run: python -m benchmarks.quality --src ml-1m [--seeds 1 2 3 --rows ROW .. --work runs/ml-1m --jobs 2]
+MovieLens 1M has no query to leave out; a dataset in canonical tables that has (seminar-tf generate) is read with
+--config pipelines/configs/demo.yaml --data DIR --rows SEMINAR "no query"
 """
 
 from __future__ import annotations
@@ -79,7 +82,6 @@ class Row:
         )
 
 
-# No "no query" row: MovieLens 1M has no tags, so that every pair has the empty query.
 ROWS = (
     Row(_WHOLE),
     Row("PSU alone", seminar={"epochs": 0}),
@@ -90,9 +92,12 @@ ROWS = (
     Row("no short branch", model={"short_length": 0}),
     Row("no text", model={"channels": ("image", "attributes")}),
     Row("no image", model={"channels": ("text", "attributes")}),
+    Row("no query", model={"use_query": False}),
     Row(_TAIL, tail=True),
     Row(_TAIL_FRESH, psu={"epochs": 0}, tail=True),
 )
+# Every pair of MovieLens 1M has the empty query.
+_DEFAULT_ROWS = [row.name for row in ROWS if row.name != "no query"]
 
 
 def held_out_items(known: Iterable[int]) -> np.ndarray:
@@ -100,14 +105,13 @@ def held_out_items(known: Iterable[int]) -> np.ndarray:
     return np.array([i for i in known if hashlib.blake2b(b"%d" % i, digest_size=8).digest()[0] % _HELD_OUT_SHARE == 0])
 
 
-def prepare(source: Path, work: Path, overrides: Sequence[str]) -> tuple[PipelineConfig, Transformed]:
-    """Reads MovieLens, ingests and transforms it."""
+def prepare(source: Path, work: Path) -> Path:
+    """Writes MovieLens as canonical tables, unless they are there. Returns their folder."""
     dataset = work / "data"
     if not dataset.exists():
         command = [str(Path(sys.executable).parent / "seminar-tf"), "prepare", "movielens"]
         subprocess.run([*command, "--src", str(source), "--out", str(dataset)], check=True)
-    config = from_yaml(PipelineConfig, _CONFIG, [f"data.path={dataset}", f"root={work}", *overrides])
-    return config, ingest(config)
+    return dataset
 
 
 def measure(
@@ -213,17 +217,23 @@ def print_tail(results: dict[tuple[str, int], dict[str, UserRanks]], held_out: n
 def main() -> None:
     """Runs what is missing, prints the tables and writes the JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--src", type=Path, required=True, help="the published ml-1m folder")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--src", type=Path, help="the published ml-1m folder")
+    given.add_argument("--data", type=Path, help="a dataset in canonical tables")
+    parser.add_argument("--config", type=Path, default=_CONFIG)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of SEMINAR and of the long tail")
     parser.add_argument("--ablation-seeds", type=int, nargs="+", default=[1], help="of the other rows")
-    parser.add_argument("--rows", nargs="+", default=[row.name for row in ROWS], choices=[row.name for row in ROWS])
+    parser.add_argument("--rows", nargs="+", default=_DEFAULT_ROWS, choices=[row.name for row in ROWS])
     parser.add_argument("--work", type=Path, default=Path("runs/ml-1m"))
     parser.add_argument("--split", default="test", choices=("eval", "test"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="models trained at once, a core each")
     parser.add_argument("--full", type=int, nargs="*", default=[1, 2, 3], help="seeds of SEMINAR to rank in full, too")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of ml-1m.yaml")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the configuration")
     options = parser.parse_args()
-    config, data = prepare(options.src, options.work, options.set)
+    dataset = options.data or prepare(options.src, options.work)
+    overrides = [f"data.path={dataset}", f"root={options.work}", *options.set]
+    config = from_yaml(PipelineConfig, options.config, overrides)
+    data = ingest(config)
     chosen = [row for row in ROWS if row.name in options.rows]
     every = (_WHOLE, _TAIL, _TAIL_FRESH)
     tasks = [(row, s) for row in chosen for s in (options.seeds if row.name in every else options.ablation_seeds)]
