@@ -1,0 +1,210 @@
+"""Finding the top K of a long history: every search method, on trained and on random embeddings, beside FAISS.
+
+One request at a time. Recall@K is the share of the K pairs of largest GSU score (without the recency bias) that a
+method finds, over several requests; of equal scores any will do. Time is that of indexing the history once, and of
+finding the top K for all N targets on an indexed history: medians over rounds in which the methods take turns.
+FAISS searches the exact, pre-fused pairs of the same history, its index built as the methods' own are.
+
+Run: python -m benchmarks.retrieval [--config pipelines/configs/ml-1m.yaml --psu DIR --examples DIR] [--lengths 1000 ..]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import faiss
+import numpy as np
+
+from benchmarks.retrieval_data import Embeddings, Pairs, logged_pairs, random, random_pairs, request, trained
+
+# isort: split
+import tensorflow as tf
+
+from seminar_tf.config import PipelineConfig
+from seminar_tf.config_io import from_yaml
+from seminar_tf.data.dataset import describe
+from seminar_tf.retrieval.codes import Adc, CompiledAdc, DecodeMultiply
+from seminar_tf.retrieval.exact import ExactFused, ExactUnfused
+from seminar_tf.retrieval.hnsw import CascadedHnsw
+from seminar_tf.retrieval.lsh import SimHash
+from seminar_tf.retrieval.method import SearchMethod
+from seminar_tf.retrieval.quantizer import quantize
+from seminar_tf.retrieval.rerank import Reranked
+from seminar_tf.retrieval.sdc import Sdc
+
+_BUDGET = 2 << 30  # bytes of look-ups that a call may hold at once
+_HNSW_LENGTH, _HNSW_TARGETS = 10_000, 16  # a graph is built for each history: beyond this it is hopeless
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method of the table.
+
+    Attributes:
+      method: it.
+      lookups: floats that it holds for each target and pair.
+      graph: whether TensorFlow can run it.
+    """
+
+    method: SearchMethod
+    lookups: int = 1
+    graph: bool = True
+
+
+def methods(e: Embeddings, k: int) -> list[Entry]:
+    """All search methods on some embeddings."""
+    t, exact = e.tables, ExactFused(e.tables)
+    width = len(t.channels)
+    found = [Entry(ExactUnfused(t, e.query_kernel, e.key_kernel, e.heads), e.heads), Entry(exact)]
+    found += [Entry(Sdc(t, 8, collapsed=False), 8 * width), Entry(Sdc(t, 8, collapsed=True), 8 * width)]
+    for rotate in (False, True):
+        suffix = "_opq" if rotate else ""
+        by_channel, fused = (quantize(x, s, rotate=rotate)[0] for x, s in ((t, 8), (t.fused(), 16)))
+        found += [
+            Entry(Adc(by_channel, t, f"adc{suffix}"), 8 * width),
+            Entry(CompiledAdc(by_channel, t, f"adc_xla{suffix}"), 1),
+            Entry(DecodeMultiply(by_channel, t, f"decode{suffix}")),
+            Entry(DecodeMultiply(fused, t, f"decode_fused{suffix}")),
+            Entry(Reranked(DecodeMultiply(fused, t, f"decode_fused{suffix}"), exact, 2)),
+        ]
+    found += [Entry(CompiledAdc(fused, t, "adc_xla_fused_opq"), 1)]
+    found += [Entry(SimHash(t, 256), 256 // 32), Entry(Reranked(SimHash(t, 256), exact, 4), 256 // 32)]
+    return [*found, Entry(CascadedHnsw(t, found=k), graph=False)]
+
+
+def faiss_methods(pairs: np.ndarray) -> Iterator[tuple[str, Callable[[], Any], float]]:
+    """FAISS on the same pairs: name, a function that builds the index, bytes a pair."""
+    dim = pairs.shape[1]
+
+    def built(make: Callable[[], Any]) -> Callable[[], Any]:
+        def build() -> Any:
+            index = make()
+            index.train(pairs)
+            index.add(pairs)
+            return index
+
+        return build
+
+    metric = faiss.METRIC_INNER_PRODUCT
+    yield "faiss_flat", built(lambda: faiss.IndexFlat(dim, metric)), 4.0 * dim
+    yield "faiss_pq", built(lambda: faiss.IndexPQ(dim, 16, 8, metric)), 16.0
+    yield "faiss_fastscan", built(lambda: faiss.IndexPQFastScan(dim, 16, 4, metric)), 8.0
+
+
+def recall(found: np.ndarray, scores: np.ndarray) -> float:
+    """Share of the K best of scores (N, L) that positions (N, K) hold; ties with the K-th count as found."""
+    k = found.shape[1]
+    least = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
+    # Rounding may part equal scores.
+    near = 1e-4 * (1e-6 + np.abs(least))
+    return float((np.take_along_axis(scores, found.astype(np.int64), axis=1) >= least - near).mean())
+
+
+def seconds(call: Callable[[], Any], rounds: int) -> float:
+    """Median of several calls, after one that warms up."""
+    call()
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return median(taken)
+
+
+def measure(
+    e: Embeddings, pairs: Pairs, shape: tuple[int, int, int], requests: int, rounds: int
+) -> list[dict[str, Any]]:
+    """Rows of one L, N and K."""
+    length, candidates, k = shape
+    given = [request(pairs, length, candidates, seed) for seed in range(requests)]
+    exact = [e.tables.targets(*g[2:])[0] @ e.tables.pairs(*g[:2])[0].T for g in given]
+    rows = []
+    for entry in methods(e, k):
+        method = entry.method
+        too_big = entry.lookups * length * candidates * 4 > _BUDGET
+        if too_big or (not entry.graph and (length > _HNSW_LENGTH or candidates > _HNSW_TARGETS)):
+            rows.append({"method": method.name, "left_out": True})
+            continue
+        wrap = tf.function if entry.graph else (lambda f: f)
+        index = wrap(lambda *ids, m=method: m.index(*ids))
+        search = wrap(lambda i, *ids, m=method: m.top_k(i, *ids, k))
+        hits = [recall(search(index(*g[:2]), *g[2:]).numpy()[0], s) for g, s in zip(given, exact)]
+        ids = [tf.constant(x) for x in given[0]]
+        held = index(*ids[:2])
+        rows.append(
+            {
+                "method": method.name,
+                "recall": float(np.mean(hits)),
+                "index_seconds": seconds(lambda i=index, a=ids: i(*a[:2]), rounds),
+                "search_seconds": seconds(lambda s=search, h=held, a=ids: s(h, *a[2:])[0, 0, 0], rounds),
+                "bytes": method.bytes_per_pair(),
+            }
+        )
+    vectors, targets = e.tables.pairs(*given[0][:2])[0], e.tables.targets(*given[0][2:])[0]
+    for name, build, size in faiss_methods(np.ascontiguousarray(vectors)):
+        index, found = build(), None
+        took = seconds(lambda i=index: i.search(targets, k), rounds)
+        found = index.search(targets, k)[1]
+        rows.append(
+            {
+                "method": name,
+                "recall": recall(np.where(found < 0, 0, found), exact[0]),
+                "index_seconds": seconds(build, 1),
+                "search_seconds": took,
+                "bytes": size,
+            }
+        )
+    return rows
+
+
+def print_rows(rows: list[dict[str, Any]], name: str, shape: tuple[int, int, int]) -> None:
+    """One Markdown table."""
+    print(f"\n| {name}, L = {shape[0]:,}, N = {shape[1]}, K = {shape[2]} | Recall@K | search, ms | index, ms | bytes |")
+    print("| --- | --- | --- | --- | --- |")
+    for row in rows:
+        if row.get("left_out"):
+            print(f"| {row['method']} | left out: too large | | | |")
+            continue
+        times = f"{row['search_seconds'] * 1e3:.2f} | {row['index_seconds'] * 1e3:.2f}"
+        print(f"| {row['method']} | {row['recall']:.3f} | {times} | {row['bytes']:.0f} |", flush=True)
+
+
+def main() -> None:
+    """Prints a table a shape and writes the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=Path("pipelines/configs/ml-1m.yaml"))
+    parser.add_argument("--psu", type=Path, help="a PSU's model folder; without it only random embeddings are measured")
+    parser.add_argument("--examples", type=Path, help="transformed examples that the PSU was trained on")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--candidates", type=int, nargs="+", default=[1, 16, 200])
+    parser.add_argument("--top-k", type=int, nargs="+", default=[50, 100, 200])
+    parser.add_argument("--requests", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("runs/retrieval.json"))
+    options = parser.parse_args()
+    if (options.psu is None) != (options.examples is None):
+        parser.error("--psu and --examples go together")
+    sources = [(e := random(), random_pairs(e))]
+    if options.psu:
+        config = from_yaml(PipelineConfig, options.config)
+        tasks = describe(config.data.path).tasks
+        sources.insert(0, (trained(config.name, options.psu, config), logged_pairs(options.examples, tasks)))
+    found = []
+    for embeddings, pairs in sources:
+        for shape in ((n, c, k) for n in options.lengths for c in options.candidates for k in options.top_k):
+            rows = measure(embeddings, pairs, shape, options.requests, options.rounds)
+            print_rows(rows, embeddings.name, shape)
+            found.append({"embeddings": embeddings.name, "shape": shape, "rows": rows})
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The retrieval benchmark's own parts: what counts as found, and which methods are in the table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.retrieval import measure, recall
+from benchmarks.retrieval_data import Pairs, random, random_pairs, request
+
+
+def test_recall_counts_ties_with_the_last_place_as_found():
+    scores = np.array([[3.0, 1.0, 2.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    assert recall(np.array([[0, 2], [1, 3]]), scores) == 1.0
+    assert recall(np.array([[0, 1], [0, 1]]), scores) == 0.75
+    # Two of the three best are wanted beside one that ties with the third.
+    assert recall(np.array([[0, 2, 3], [0, 1, 2]]), scores) == 1.0
+
+
+def test_a_history_longer_than_a_users_goes_on_with_the_next():
+    pairs = Pairs(np.arange(50, dtype=np.int32), np.arange(50, dtype=np.int32) + 100)
+    items, queries, targets, typed = request(pairs, 30, 4, seed=1)
+    assert items.shape == queries.shape == (1, 30) and targets.shape == typed.shape == (1, 4)
+    np.testing.assert_array_equal(np.diff(items[0]), 1)
+    np.testing.assert_array_equal(queries - items, 100)
+    np.testing.assert_array_equal(typed - targets, 100)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_method_is_measured_and_exact_ones_find_everything(seed):
+    made = random(items=500, queries=300, dim=16, seed=seed)
+    rows = {row["method"]: row for row in measure(made, random_pairs(made, 2_000), (300, 3, 20), 2, 1)}
+    assert {"exact_unfused", "sdc", "adc_xla", "decode_fused_opq_x2", "hnsw_cascaded", "faiss_pq"} <= rows.keys()
+    assert rows["exact_fused"]["recall"] == rows["exact_unfused"]["recall"] == rows["faiss_flat"]["recall"] == 1.0
+    # The same scores by other means.
+    assert rows["adc"]["recall"] == pytest.approx(rows["decode"]["recall"], abs=0.05)
+    assert rows["sdc"]["recall"] == pytest.approx(rows["sdc_collapsed"]["recall"], abs=0.05)
+    assert rows["decode_fused_opq_x2"]["recall"] > rows["decode_fused_opq"]["recall"]
+    assert all(row["search_seconds"] > 0 and row["index_seconds"] > 0 for row in rows.values())
