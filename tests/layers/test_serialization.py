@@ -19,6 +19,7 @@ from seminar_tf.layers import (
     InterestUnit,
     PositionBias,
     PredictionHead,
+    ProductQuantizer,
     RecencyBias,
     SearchUnit,
     ShortBranch,
@@ -51,6 +52,7 @@ LAYERS: list[tuple[type, dict[str, Any], tuple[Any, ...]]] = [
     (TargetAttention, {"dim": D, "heads": H, "seed": 3}, (TARGET, PAIRS, MASK)),
     (SearchUnit, {"dim": D, "heads": H, "top_k": 4, "shared": False}, (TARGET, PAIRS, MASK)),
     (ExactSearchUnit, {"dim": D, "heads": H, "seed": 3}, (TARGET, CHOSEN, np.repeat(MASK[:, None], N, axis=1))),
+    (ProductQuantizer, {"dim": D, "subvectors": 2, "size": 5, "commitment": 0.5, "seed": 3}, (PAIRS,)),
     (RecencyBias, {"heads": H}, (GAP, POSITION)),
     (PositionBias, {"heads": H}, (POSITION,)),
     (ShortBranch, {"dim": D, "heads": H, "use_recency": True, "seed": 3}, (TARGET, PAIRS, MASK, GAP, POSITION)),
@@ -111,7 +113,8 @@ def test_fault_01_every_weight_in_use_is_trained(
     oracle.randomize(layer, 1)
     with tf.GradientTape() as tape:
         outputs = [x for x in tf.nest.flatten(layer(*inputs)) if x.dtype.is_floating]
-        total = tf.add_n([tf.reduce_sum(tf.sin(x)) for x in outputs] or [tf.zeros(())])
+        # Centroids learn by a loss of their own.
+        total = tf.add_n([*(tf.reduce_sum(tf.sin(x)) for x in outputs), *layer.losses, tf.zeros(())])
     mine = {v.ref(): v.name for v in layer.trainable_variables}
     assert {v.ref() for v in tape.watched_variables()} == set(mine)
     if layer_class is SearchUnit:
