@@ -39,6 +39,7 @@ class _Stored:
     tasks: tuple[str, ...]
     evaluation: EvaluationConfig
     seed: int
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class ModelMetadata:
       evaluation: how the model is to be evaluated.
       seed: the run's seed, from which sampled candidates are drawn.
       item_count: (sizes.items,) int64, times each item is a pair of the train segments.
+      channels: item channels of the model's tables, in order; empty for rankers without any.
     """
 
     history_length: int
@@ -62,6 +64,7 @@ class ModelMetadata:
     evaluation: EvaluationConfig
     seed: int
     item_count: np.ndarray
+    channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.item_count.shape != (self.sizes.items,):

@@ -77,6 +77,7 @@ def export_ranker(
         evaluation=config.evaluation,
         seed=config.seed,
         item_count=item_count,
+        channels=tuple(getattr(getattr(model, "pairs", None), "channels", ())),
     ).save(staged)
     warmup.write(staged, config, sizes, read_vocabulary(transform_dir, names.ITEM_VOCABULARY))
     if target.exists():

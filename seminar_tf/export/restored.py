@@ -1,0 +1,73 @@
+"""A SEMINAR model from its own SavedModel: for components that take a trained model further."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from seminar_tf.config import ModelConfig
+from seminar_tf.export.metadata import MetadataError, ModelMetadata
+from seminar_tf.features.tables import ItemFeatures
+from seminar_tf.models.channel_tables import ChannelTables
+from seminar_tf.models.seminar import Seminar
+
+import tensorflow as tf  # isort: skip
+
+_KEY = "weights/{}/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def restore_seminar(path: str | Path, config: ModelConfig) -> Seminar:
+    """Builds the model that a SavedModel was exported from, with its weights.
+
+    Args:
+      path: SavedModel folder, written by `export_ranker` from a model with float tables.
+      config: the model's configuration.
+
+    Raises:
+      MetadataError: the SavedModel is no SEMINAR, or one of another configuration.
+    """
+    metadata = ModelMetadata.load(path)
+    if not metadata.channels:
+        raise MetadataError(f"{path} names no item channels: it is not a SEMINAR model with tables.")
+    sizes, modalities = metadata.sizes, len(metadata.channels)
+    empty = ChannelTables(
+        channels=metadata.channels,
+        item=np.zeros((sizes.items, modalities, config.dim), np.float32),
+        item_mask=np.zeros((sizes.items, modalities), bool),
+        query=np.zeros((sizes.queries, config.dim), np.float32),
+    )
+    model = Seminar(config, sizes, metadata.tasks, empty, _counted(metadata), metadata.seed)
+    saved = tf.train.load_checkpoint(str(Path(path) / "variables" / "variables"))
+    shapes = saved.get_variable_to_shape_map()
+    count = sum(key.startswith("weights/") for key in shapes)
+    if count != len(model.variables):
+        raise MetadataError(f"{path} has {count} weights, this configuration makes {len(model.variables)}.")
+    for number, variable in enumerate(model.variables):
+        key = _KEY.format(number)
+        if shapes.get(key) != variable.shape.as_list():
+            raise MetadataError(
+                f"{path}: weight {number} has shape {shapes.get(key)}, {variable.name} of this configuration has "
+                f"{variable.shape.as_list()}."
+            )
+        variable.assign(saved.get_tensor(key))
+    return model
+
+
+def _counted(metadata: ModelMetadata) -> ItemFeatures:
+    """All that SEMINAR reads of items beside its tables: which are real, and how often each is in training."""
+    rows = metadata.sizes.items
+    known, none = np.zeros(rows, bool), np.zeros(rows, bool)
+    known[metadata.catalog] = True
+    return ItemFeatures(
+        tokens=np.zeros((rows, 0), np.int32),
+        attributes=np.zeros((rows, 0), np.int32),
+        numeric=np.zeros((rows, 0), np.float32),
+        image=np.zeros((rows, 0), np.float32),
+        text_vector=np.zeros((rows, 0), np.float32),
+        has_text=none,
+        has_image=none,
+        has_attributes=none,
+        known=known,
+        count=metadata.item_count,
+    )
