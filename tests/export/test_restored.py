@@ -101,10 +101,12 @@ def test_an_exported_model_holds_codes_and_no_float_tables(exported, tmp_path):
     codes = quantize(gsu_tables(restored), subvectors=8, size=16)[0]
     hold_codes(restored, codes)
     export(restored, vocabularies, tmp_path / "codes")
-    shapes = tf.train.load_checkpoint(str(tmp_path / "codes" / "variables" / "variables")).get_variable_to_shape_map()
-    items, queries = model.pairs.item_table.shape, model.pairs.query_table.shape
-    assert list(items) not in shapes.values() and list(queries) not in shapes.values()
-    assert [items[0], items[1], 8] in shapes.values()
+    saved = tf.train.load_checkpoint(str(tmp_path / "codes" / "variables" / "variables"))
+    types, shapes = saved.get_variable_to_dtype_map(), saved.get_variable_to_shape_map()
+    held = {(types[key], *shape) for key, shape in shapes.items()}
+    (items, channels, dim), (queries, _) = model.pairs.item_table.shape, model.pairs.query_table.shape
+    assert {(tf.uint8, items, channels, 8), (tf.uint8, queries, 8)} <= held
+    assert (tf.float32, items, channels, dim) not in held
     batch = fake.batch(np.random.default_rng(1), rows=4, length=12, width=9)
     exact, coded = scores(folder, batch), scores(tmp_path / "codes", batch)
     np.testing.assert_allclose(coded, tf.sigmoid(restored(batch)["click"]), rtol=1e-5, atol=1e-6)
