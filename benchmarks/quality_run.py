@@ -60,12 +60,12 @@ class Transformed:
 
 @dataclass(frozen=True)
 class UserRanks:
-    """Metrics of every test target, one a user.
+    """Metrics of every positive target of a split.
 
     Attributes:
-      users: (U,) ids, ascending.
-      items: (U,) ids of the test targets.
-      values: metric -> (U,) float64.
+      users: (T,) ids, ascending; a user has one target, or with `targets: requests` those of a request.
+      items: (T,) ids of the targets.
+      values: metric -> (T,) float64.
     """
 
     users: np.ndarray
@@ -81,14 +81,15 @@ def ingest(config: PipelineConfig) -> Transformed:
     return Transformed(Path(outputs["transformed_examples"][0].uri), Path(outputs["transform_graph"][0].uri))
 
 
-def without_targets(data: Transformed, held_out: np.ndarray, folder: Path) -> Transformed:
+def without_targets(data: Transformed, held_out: np.ndarray, work: Path) -> Transformed:
     """The same examples, but no train target is one of some items: they stay in histories, and in pretraining.
 
     Args:
       data: the examples.
       held_out: (n,) item ids.
-      folder: where the copy goes.
+      work: folder in which the copy is made, under a name of both.
     """
+    folder = work / f"without-{state_key(str(data.examples), [str(item) for item in held_out.tolist()])}"
     if not folder.exists():
         write_staged(folder, lambda staged: _drop_targets(data, set(held_out.tolist()), staged))
     return replace(data, examples=folder)
@@ -182,13 +183,14 @@ def _rank_users(model: Path, data: Transformed, evaluation: EvaluationConfig, sp
     ranker = SavedModelRanker(model)
     metadata = ranker.metadata
     visible = {s: data.files(s) for s in names.SEGMENT_SPLITS}
-    users = load_users(visible, split, metadata.tasks)
+    users = load_users(visible, split, metadata.tasks, evaluation.max_requests, CANDIDATE_SEED)
     requests = load_requests(users, metadata.tasks.index(metadata.primary_task), ranker.history_length)
     outcomes = list(rank(ranker, requests, metadata.catalog, evaluation, CANDIDATE_SEED, split))
     higher, ties = (np.concatenate([getattr(o, name) for o in outcomes]) for name in ("higher", "ties"))
-    values = metrics.per_request(Ranks(higher, ties), evaluation.cutoffs)
+    positive = higher >= 0
+    values = metrics.per_request(Ranks(higher[positive], ties[positive]), evaluation.cutoffs)
     partial = kept.with_name(f".{kept.name}")
     items = np.concatenate([request.target_item for request in requests])
     owners = np.repeat([request.user for request in requests], [len(request.target_item) for request in requests])
-    np.savez(partial, users=owners, items=items, **values)
+    np.savez(partial, users=owners[positive], items=items[positive], **values)
     os.replace(partial, kept)

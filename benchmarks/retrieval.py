@@ -3,7 +3,7 @@
 One request at a time. Recall@K is the share of the K pairs of largest GSU score (without the recency bias) that a
 method finds, over several requests; of equal scores any will do. Time is that of indexing the history once, and of
 finding the top K for all N targets on an indexed history: medians over rounds in which the methods take turns.
-FAISS searches the exact, pre-fused pairs of the same history, its index built as the methods' own are.
+Codebooks are there before. FAISS searches the pre-fused pairs of the same history, by codebooks fitted on all users'.
 
 Run: python -m benchmarks.retrieval [--config pipelines/configs/ml-1m.yaml --psu DIR --examples DIR] [--lengths 1000 ..]
 """
@@ -40,6 +40,7 @@ from seminar_tf.retrieval.rerank import Reranked
 from seminar_tf.retrieval.sdc import Sdc
 
 _BUDGET = 2 << 30  # bytes of look-ups that a call may hold at once
+_FAISS_SAMPLE = 50_000
 _HNSW_LENGTH, _HNSW_TARGETS = 10_000, 16  # a graph is built for each history: beyond this it is hopeless
 
 
@@ -79,88 +80,107 @@ def methods(e: Embeddings, k: int) -> list[Entry]:
     return [*found, Entry(CascadedHnsw(t, found=k), graph=False)]
 
 
-def faiss_methods(pairs: np.ndarray) -> Iterator[tuple[str, Callable[[], Any], float]]:
-    """FAISS on the same pairs: name, a function that builds the index, bytes a pair."""
-    dim = pairs.shape[1]
+@dataclass(frozen=True)
+class Finder:
+    """One row: how a history is indexed, and how an indexed one is searched, both to the end of the computation.
 
-    def built(make: Callable[[], Any]) -> Callable[[], Any]:
-        def build() -> Any:
-            index = make()
-            index.train(pairs)
-            index.add(pairs)
-            return index
+    Attributes:
+      name: as tables show it.
+      index: (history items, queries, both (1, L)) -> index.
+      search: (index, target items, queries, both (1, N)) -> positions (N, K); -1 where none was found.
+      bytes: of a pair.
+    """
 
-        return build
+    name: str
+    index: Callable[..., Any]
+    search: Callable[..., np.ndarray]
+    bytes: float
 
-    metric = faiss.METRIC_INNER_PRODUCT
-    yield "faiss_flat", built(lambda: faiss.IndexFlat(dim, metric)), 4.0 * dim
-    yield "faiss_pq", built(lambda: faiss.IndexPQ(dim, 16, 8, metric)), 16.0
-    yield "faiss_fastscan", built(lambda: faiss.IndexPQFastScan(dim, 16, 4, metric)), 8.0
+
+def finder(entry: Entry, k: int) -> Finder:
+    """A method's row."""
+    method, wrap = entry.method, tf.function if entry.graph else (lambda f: f)
+    index = wrap(lambda *ids: method.index(*ids))
+    search = wrap(lambda held, *ids: method.top_k(held, *ids, k))
+
+    def waited(*ids: Any) -> Any:
+        held = index(*ids)
+        # A copy of little: what is asked for is that it is there.
+        return (held, held[0][..., :1].numpy())[0] if entry.graph else held
+
+    return Finder(method.name, waited, lambda held, *ids: search(held, *ids).numpy()[0], method.bytes_per_pair())
+
+
+def faiss_finders(e: Embeddings, catalog: np.ndarray, k: int) -> Iterator[Finder]:
+    """FAISS on pre-fused pairs, its codebooks fitted on pairs of all users."""
+    dim, metric = e.tables.dim, faiss.METRIC_INNER_PRODUCT
+    makers = {
+        "faiss_flat": (faiss.IndexFlat(dim, metric), 4.0 * dim),
+        "faiss_pq": (faiss.IndexPQ(dim, 16, 8, metric), 16.0),
+        "faiss_fastscan": (faiss.IndexPQFastScan(dim, 16, 4, metric), 8.0),
+    }
+    for name, (empty, size) in makers.items():
+        empty.train(catalog)
+
+        def index(items: Any, queries: Any, empty: Any = empty) -> Any:
+            made = faiss.clone_index(empty)
+            made.add(np.ascontiguousarray(e.tables.pairs(np.asarray(items), np.asarray(queries))[0]))
+            return made
+
+        def search(held: Any, items: Any, queries: Any) -> np.ndarray:
+            targets = e.tables.targets(np.asarray(items), np.asarray(queries))[0]
+            return np.asarray(held.search(np.ascontiguousarray(targets), k)[1])
+
+        yield Finder(name, index, search, size)
 
 
 def recall(found: np.ndarray, scores: np.ndarray) -> float:
-    """Share of the K best of scores (N, L) that positions (N, K) hold; ties with the K-th count as found."""
+    """Share of the K best of scores (N, L) that positions (N, K) hold; ties with the K-th are found, -1 is not."""
     k = found.shape[1]
     least = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
     # Rounding may part equal scores.
     near = 1e-4 * (1e-6 + np.abs(least))
-    return float((np.take_along_axis(scores, found.astype(np.int64), axis=1) >= least - near).mean())
+    values = np.take_along_axis(scores, np.maximum(found, 0).astype(np.int64), axis=1)
+    return float(((values >= least - near) & (found >= 0)).mean())
 
 
-def seconds(call: Callable[[], Any], rounds: int) -> float:
-    """Median of several calls, after one that warms up."""
-    call()
-    taken = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - began)
-    return median(taken)
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of a call, and its result."""
+    began = time.perf_counter()
+    result = call()
+    return time.perf_counter() - began, result
 
 
 def measure(
     e: Embeddings, pairs: Pairs, shape: tuple[int, int, int], requests: int, rounds: int
 ) -> list[dict[str, Any]]:
-    """Rows of one L, N and K."""
+    """Rows of one L, N and K: Recall@K over all requests, times of the first one."""
     length, candidates, k = shape
-    given = [request(pairs, length, candidates, seed) for seed in range(requests)]
-    exact = [e.tables.targets(*g[2:])[0] @ e.tables.pairs(*g[:2])[0].T for g in given]
-    rows = []
-    for entry in methods(e, k):
-        method = entry.method
-        too_big = entry.lookups * length * candidates * 4 > _BUDGET
-        if too_big or (not entry.graph and (length > _HNSW_LENGTH or candidates > _HNSW_TARGETS)):
-            rows.append({"method": method.name, "left_out": True})
-            continue
-        wrap = tf.function if entry.graph else (lambda f: f)
-        index = wrap(lambda *ids, m=method: m.index(*ids))
-        search = wrap(lambda i, *ids, m=method: m.top_k(i, *ids, k))
-        hits = [recall(search(index(*g[:2]), *g[2:]).numpy()[0], s) for g, s in zip(given, exact)]
-        ids = [tf.constant(x) for x in given[0]]
-        held = index(*ids[:2])
-        rows.append(
-            {
-                "method": method.name,
-                "recall": float(np.mean(hits)),
-                "index_seconds": seconds(lambda i=index, a=ids: i(*a[:2]), rounds),
-                "search_seconds": seconds(lambda s=search, h=held, a=ids: s(h, *a[2:])[0, 0, 0], rounds),
-                "bytes": method.bytes_per_pair(),
-            }
-        )
-    vectors, targets = e.tables.pairs(*given[0][:2])[0], e.tables.targets(*given[0][2:])[0]
-    for name, build, size in faiss_methods(np.ascontiguousarray(vectors)):
-        index, found = build(), None
-        took = seconds(lambda i=index: i.search(targets, k), rounds)
-        found = index.search(targets, k)[1]
-        rows.append(
-            {
-                "method": name,
-                "recall": recall(np.where(found < 0, 0, found), exact[0]),
-                "index_seconds": seconds(build, 1),
-                "search_seconds": took,
-                "bytes": size,
-            }
-        )
+    given = [[tf.constant(x) for x in request(pairs, length, candidates, seed)] for seed in range(requests)]
+    exact = [e.tables.targets(*map(np.asarray, g[2:]))[0] @ e.tables.pairs(*map(np.asarray, g[:2]))[0].T for g in given]
+    entries = methods(e, k)
+    left_out = {
+        entry.method.name
+        for entry in entries
+        if entry.lookups * length * candidates * 4 > _BUDGET
+        or (not entry.graph and (length > _HNSW_LENGTH or candidates > _HNSW_TARGETS))
+    }
+    finders = [finder(entry, k) for entry in entries if entry.method.name not in left_out]
+    drawn = np.random.default_rng(0).choice(len(pairs.items), min(len(pairs.items), _FAISS_SAMPLE), replace=False)
+    finders += faiss_finders(e, e.tables.pairs(pairs.items[drawn], pairs.queries[drawn]), k)
+    found = {f.name: [recall(f.search(f.index(*g[:2]), *g[2:]), s) for g, s in zip(given, exact)] for f in finders}
+    taken: dict[str, list[tuple[float, float]]] = {f.name: [] for f in finders}
+    for _ in range(rounds):
+        for f in finders:
+            building, held = timed(lambda f=f: f.index(*given[0][:2]))
+            searching, _result = timed(lambda f=f, held=held: f.search(held, *given[0][2:]))
+            taken[f.name].append((building, searching))
+    rows: list[dict[str, Any]] = [{"method": name, "left_out": True} for name in sorted(left_out)]
+    for f in finders:
+        building, searching = (median(seconds) for seconds in zip(*taken[f.name]))
+        recalled = float(np.mean(found[f.name]))
+        times = {"index_seconds": building, "search_seconds": searching}
+        rows.append({"method": f.name, "recall": recalled, **times, "bytes": f.bytes})
     return rows
 
 

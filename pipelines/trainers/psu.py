@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,9 @@ def run_fn(fn_args: Any) -> None:
         state = TrainingState(inputs.state_dir, model, task)
         result = _train(inputs, model, state, items, queries)
         tables = state.alone(build).channel_tables()
+        if not inputs.train.epochs:
+            # Nothing was pretrained: SEMINAR takes the untrained encoders' vectors, and starts all else by itself.
+            tables = replace(tables, weights={})
     if task.is_chief:
         write_staged(inputs.output_dir, lambda folder: _write_model(folder, tables, items, queries))
         _write_projector(inputs, tables, items)

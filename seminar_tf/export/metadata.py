@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from seminar_tf import config_io
-from seminar_tf.config import EvaluationConfig
+from seminar_tf.config import EvaluationConfig, ModelConfig
 from seminar_tf.features import names
 from seminar_tf.features.vocabulary import FeatureSizes
 
@@ -39,6 +39,7 @@ class _Stored:
     tasks: tuple[str, ...]
     evaluation: EvaluationConfig
     seed: int
+    model: ModelConfig = field(default_factory=ModelConfig)
     channels: tuple[str, ...] = ()
 
 
@@ -54,7 +55,8 @@ class ModelMetadata:
       evaluation: how the model is to be evaluated.
       seed: the run's seed, from which sampled candidates are drawn.
       item_count: (sizes.items,) int64, times each item is a pair of the train segments.
-      channels: item channels of the model's tables, in order; empty for rankers without any.
+      model: the model's configuration.
+      channels: item channels of the model's float tables, in order; empty for rankers without any.
     """
 
     history_length: int
@@ -64,6 +66,7 @@ class ModelMetadata:
     evaluation: EvaluationConfig
     seed: int
     item_count: np.ndarray
+    model: ModelConfig = field(default_factory=ModelConfig)
     channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from seminar_tf.config import ModelConfig
 from seminar_tf.export.metadata import MetadataError, ModelMetadata
 from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.models.channel_tables import ChannelTables
@@ -17,19 +16,21 @@ import tensorflow as tf  # isort: skip
 _KEY = "weights/{}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-def restore_seminar(path: str | Path, config: ModelConfig) -> Seminar:
-    """Builds the model that a SavedModel was exported from, with its weights.
+def restore_seminar(path: str | Path) -> Seminar:
+    """Builds the model that a SavedModel was exported from, with its weights, to be called or exported again.
+
+    Losses' weights and clipping, which only training reads, are the defaults.
 
     Args:
-      path: SavedModel folder, written by `export_ranker` from a model with float tables.
-      config: the model's configuration.
+      path: SavedModel folder, written by `export_ranker`.
 
     Raises:
-      MetadataError: the SavedModel is no SEMINAR, or one of another configuration.
+      MetadataError: the SavedModel is no SEMINAR with float tables, or its weights are not those of its configuration.
     """
     metadata = ModelMetadata.load(path)
+    config = metadata.model
     if not metadata.channels:
-        raise MetadataError(f"{path} names no item channels: it is not a SEMINAR model with tables.")
+        raise MetadataError(f"{path} names no item channels: it is not a SEMINAR model with float tables.")
     sizes, modalities = metadata.sizes, len(metadata.channels)
     empty = ChannelTables(
         channels=metadata.channels,
@@ -42,12 +43,12 @@ def restore_seminar(path: str | Path, config: ModelConfig) -> Seminar:
     shapes = saved.get_variable_to_shape_map()
     count = sum(key.startswith("weights/") for key in shapes)
     if count != len(model.variables):
-        raise MetadataError(f"{path} has {count} weights, this configuration makes {len(model.variables)}.")
+        raise MetadataError(f"{path} has {count} weights, its configuration makes {len(model.variables)}.")
     for number, variable in enumerate(model.variables):
         key = _KEY.format(number)
         if shapes.get(key) != variable.shape.as_list():
             raise MetadataError(
-                f"{path}: weight {number} has shape {shapes.get(key)}, {variable.name} of this configuration has "
+                f"{path}: weight {number} has shape {shapes.get(key)}, {variable.name} of its configuration has "
                 f"{variable.shape.as_list()}."
             )
         variable.assign(saved.get_tensor(key))

@@ -21,6 +21,7 @@ from seminar_tf.export.metadata import ModelMetadata
 from seminar_tf.features import names
 from seminar_tf.features.lookup import IdLookup
 from seminar_tf.features.vocabulary import FeatureSizes, feature_sizes, read_vocabulary
+from seminar_tf.models.pair_table import PairTable
 
 import tensorflow as tf  # isort: skip
 
@@ -77,7 +78,8 @@ def export_ranker(
         evaluation=config.evaluation,
         seed=config.seed,
         item_count=item_count,
-        channels=tuple(getattr(getattr(model, "pairs", None), "channels", ())),
+        model=config.model,
+        channels=_table_channels(model),
     ).save(staged)
     warmup.write(staged, config, sizes, read_vocabulary(transform_dir, names.ITEM_VOCABULARY))
     if target.exists():
@@ -85,6 +87,12 @@ def export_ranker(
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(staged, target)
     _LOG.info("exported %s with signatures %s", target, ", ".join(sorted(signatures)))
+
+
+def _table_channels(model: Ranker) -> tuple[str, ...]:
+    """Item channels of the model's float tables; none where it has no such tables, or codes in their place."""
+    pairs = getattr(model, "pairs", None)
+    return tuple(pairs.channels) if isinstance(pairs, PairTable) else ()
 
 
 class RankerModule(tf.Module):

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from seminar_tf.layers import seeding
+from seminar_tf.layers.masking import weighted_mean
 
 
 @tf.keras.utils.register_keras_serializable(package="seminar_tf")
@@ -16,9 +17,10 @@ class ProductQuantizer(tf.keras.layers.Layer):
 
     Quantized vectors pass gradients straight through to what they stand for. Centroids learn by the codebook loss,
     which draws them to their vectors, and the commitment loss keeps vectors near their centroids (van den Oord et
-    al., "Neural Discrete Representation Learning", NeurIPS 2017, equation 3); `call` adds both to the layer's losses.
+    al., "Neural Discrete Representation Learning", NeurIPS 2017, equation 3). `call` adds both to the layer's `losses`,
+    as Keras layers do; a MultiLossModel must name them among its own.
 
-    There is no mask: a vector's codes depend on it alone, and only the losses leave out what `weight` says.
+    A vector's codes depend on it alone: the mask is for the losses.
 
     Args:
       dim: d.
@@ -78,23 +80,24 @@ class ProductQuantizer(tf.keras.layers.Layer):
         parts = tf.gather(tf.reshape(self.centroids, (self.subvectors * self.size, -1)), rows)
         return tf.reshape(parts, tf.concat([tf.shape(codes)[:-1], [self.dim]], axis=0))
 
-    def call(self, x: tf.Tensor, weight: tf.Tensor | None = None) -> tf.Tensor:
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """The decoded codes of x, through which gradients pass to x.
 
         Args:
           x: [..., d].
-          weight: [...] of each vector in the losses, 0 for padding; None weighs all alike.
+          mask: [...] bool, False for padding, which has no part in the losses; None takes all in.
 
         Returns:
           [..., d].
         """
         decoded = self.decode(self.encode(x))
         decoded = tf.cast(decoded, x.dtype)
-        drawn = tf.reduce_sum(tf.square(tf.stop_gradient(x) - decoded), axis=-1)
-        committed = tf.reduce_sum(tf.square(x - tf.stop_gradient(decoded)), axis=-1)
-        total = tf.cast(drawn + self.commitment * committed, tf.float32)
-        weight = tf.ones_like(total) if weight is None else tf.cast(weight, tf.float32)
-        self.add_loss(tf.math.divide_no_nan(tf.reduce_sum(weight * total), tf.reduce_sum(weight)))
+        # Squares in float32 under any policy.
+        from_x, from_decoded = (tf.cast(v, tf.float32) for v in (x, decoded))
+        drawn = tf.reduce_sum(tf.square(tf.stop_gradient(from_x) - from_decoded), axis=-1)
+        committed = tf.reduce_sum(tf.square(from_x - tf.stop_gradient(from_decoded)), axis=-1)
+        total = drawn + self.commitment * committed
+        self.add_loss(weighted_mean(total, tf.ones_like(total, tf.bool) if mask is None else mask))
         return x + tf.stop_gradient(decoded - x)
 
     def get_config(self) -> dict[str, Any]:

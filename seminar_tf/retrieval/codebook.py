@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
+_ROWS = 65_536  # vectors whose distances are held at once
+
 
 class CodebookError(ValueError):
     """Vectors that no codebook can be fitted on; the message says how many there are and how many are needed."""
@@ -56,10 +58,12 @@ class Codebook:
         """(n, d) float32 -> (n, S) uint8, the nearest centroid of each sub-vector."""
         parts = self._split(vectors)
         codes = np.empty((len(vectors), self.subvectors), np.uint8)
-        for s, centroids in enumerate(self.centroids):
-            # |x - c|^2 without |x|^2, which is the same for every centroid.
-            distance = (centroids**2).sum(axis=1) - 2.0 * parts[:, s] @ centroids.T
-            codes[:, s] = distance.argmin(axis=1)
+        for first in range(0, len(vectors), _ROWS):
+            rows = slice(first, first + _ROWS)
+            for s, centroids in enumerate(self.centroids):
+                # |x - c|^2 without |x|^2, which is the same for every centroid.
+                distance = (centroids**2).sum(axis=1) - 2.0 * parts[rows, s] @ centroids.T
+                codes[rows, s] = distance.argmin(axis=1)
         return codes
 
     def decode(self, codes: np.ndarray) -> np.ndarray:

@@ -68,5 +68,5 @@ class CascadedHnsw(SearchMethod):
         return False
 
     def bytes_per_pair(self) -> float:
-        """The vectors of two graphs and their links (2 M on the lowest level, each an int32)."""
-        return 2.0 * (4 * self._tables.dim + 4 * 2 * self._links)
+        """The pair, the vectors of two graphs, and their links (2 M on the lowest level, each an int32)."""
+        return 4.0 * self._tables.dim + 2.0 * (4 * self._tables.dim + 4 * 2 * self._links)

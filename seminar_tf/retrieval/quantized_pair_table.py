@@ -13,6 +13,7 @@ from seminar_tf.layers.masking import NEGATIVE, masked_softmax
 from seminar_tf.models.pair_table import FusedPairs
 from seminar_tf.models.seminar import Seminar
 from seminar_tf.retrieval.quantizer import QuantizedTables
+from seminar_tf.retrieval.tables import gsu_tables
 
 
 class QuantizedPairTable(tf.keras.layers.Layer):
@@ -87,6 +88,12 @@ class QuantizedPairTable(tf.keras.layers.Layer):
         pairs = FusedPairs(*self.fused_items(found_items.ids), *self.fused_queries(found_queries.ids))
         return pairs, found_items.row, found_queries.row
 
+    def gate_weights(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+        """gamma of pairs: [n] and [n] int32 ids -> [n, M+1], query first."""
+        query_logit = tf.gather(self.query_logit, queries)[:, tf.newaxis]
+        logits = tf.concat([query_logit, tf.gather(self.item_logit, items)], axis=1)
+        return masked_softmax(logits, logits > NEGATIVE)
+
     def call(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
         """x_pair: item and query ids [...] -> [..., d]."""
         item, item_weight = self.fused_items(tf.reshape(items, [-1]))
@@ -101,11 +108,12 @@ def hold_codes(model: Seminar, codes: QuantizedTables) -> None:
     Raises:
       ValueError: the codes are of another model's tables.
     """
-    mine, theirs = (model.pairs.rows, model.pairs.query_rows, model.pairs.dim), _shape(codes)
-    if mine != theirs:
-        raise ValueError(f"the codes are of (items, queries, d) {theirs}, the model has {mine}.")
+    tables = gsu_tables(model)
+    if codes.channels != tables.channels or codes.dim != tables.dim:
+        mine, theirs = (tables.channels, tables.dim), (codes.channels, codes.dim)
+        raise ValueError(f"the codes are of channels and d {theirs}, the model has {mine}.")
+    for name in ("item_logit", "query_logit"):
+        one, other = getattr(codes, name), getattr(tables, name)
+        if one.shape != other.shape or not np.allclose(one, other, rtol=1e-4, atol=1e-4):
+            raise ValueError(f"the codes are of another model: {name} differs from that of this model's gate.")
     model.pairs = QuantizedPairTable(codes, name="quantized_pairs")
-
-
-def _shape(codes: QuantizedTables) -> tuple[int, int, int]:
-    return len(codes.item_codes), len(codes.query_codes), codes.dim

@@ -13,7 +13,7 @@ class Reranked(SearchMethod):
 
     Args:
       method: finds.
-      exact: ranks; it looks pairs up by id, so nothing of theirs is kept beside the ids.
+      exact: ranks; it looks pairs up by id, so no vector of theirs is kept.
       factor: 2 to 4 is what pays.
     """
 
@@ -57,5 +57,5 @@ class Reranked(SearchMethod):
         return False
 
     def bytes_per_pair(self) -> float:
-        """The method's."""
-        return self._method.bytes_per_pair()
+        """The method's, and two ids."""
+        return self._method.bytes_per_pair() + 8.0

@@ -9,10 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import quality, quality_run
+from benchmarks import quality, quality_run, quality_tables
 from benchmarks.quality_run import Transformed, UserRanks
 from seminar_tf.config import EvaluationConfig
-from seminar_tf.features import names
 from seminar_tf.training.records import concatenate, read_segments
 from tests.pipelines.test_trainers import CONFIG, SPEC, write_dataset
 from tests.training.corpus import ITEMS
@@ -31,7 +30,7 @@ def data(tmp_path_factory) -> Transformed:
 
 def test_held_out_targets_leave_the_train_split_and_nothing_else_does(data, tmp_path):
     held_out = np.array([3, 4, 5, 6, 7, 8])
-    copy = quality_run.without_targets(data, held_out, tmp_path / "copy")
+    copy = quality_run.without_targets(data, held_out, tmp_path)
     before, after = segments(data, "train"), segments(copy, "train")
     gone = np.isin(before.target_item, held_out)
     assert 0 < gone.sum() < len(gone)
@@ -39,13 +38,15 @@ def test_held_out_targets_leave_the_train_split_and_nothing_else_does(data, tmp_
         np.testing.assert_array_equal(getattr(before, field), getattr(after, field))
     for field in ("target_item", "target_query", "target_timestamp", "target_position", "label"):
         np.testing.assert_array_equal(getattr(before, field)[~gone], getattr(after, field))
-    np.testing.assert_array_equal(segments(data, "test").target_item, segments(copy, "test").target_item)
+    for split in ("eval", "test"):
+        np.testing.assert_array_equal(segments(data, split).target_item, segments(copy, split).target_item)
+    assert quality_run.without_targets(data, held_out[1:], tmp_path).examples != copy.examples
 
 
 def test_a_tenth_of_the_items_is_held_out_whatever_else_is_there():
-    held_out = quality.held_out_items(range(10_000))
+    held_out = quality.tenth(range(10_000))
     assert 800 < len(held_out) < 1_200
-    np.testing.assert_array_equal(quality.held_out_items(range(100)), held_out[held_out < 100])
+    np.testing.assert_array_equal(quality.tenth(range(100)), held_out[held_out < 100])
 
 
 def test_a_row_trains_once_and_ranks_every_user(data, tmp_path, monkeypatch):
@@ -65,6 +66,8 @@ def test_a_row_trains_once_and_ranks_every_user(data, tmp_path, monkeypatch):
     np.testing.assert_array_equal(ranks.users, test.user_id[order])
     np.testing.assert_array_equal(ranks.items, test.target_item[order])
     assert ((ranks.values["ndcg_at_10"] > 0) & (ranks.values["ndcg_at_10"] <= 1)).all()
+    for kept in model.parent.glob("test-*.npz"):
+        kept.unlink()
     again = quality_run.user_ranks(model, data, evaluation, "test")
     np.testing.assert_array_equal(again.values["mrr"], ranks.values["mrr"])
 
@@ -77,15 +80,16 @@ def ranks(value: float) -> dict[str, UserRanks]:
 
 def test_tables_show_means_intervals_and_paired_differences(capsys):
     results = {("SEMINAR", s): ranks(0.5 + s / 100) for s in (1, 2, 3)} | {("no gate", 1): ranks(0.41)}
-    summary = quality.print_table(results, "sampled")
+    summary = quality_tables.print_table(results, "sampled")
     lines = capsys.readouterr().out.splitlines()
     assert "| SEMINAR | 3 | " in lines[3] and "0.5700 ± 0.0248" in lines[3]
     # Against seed 1 alone, whose mean is 0.56.
     assert "| no gate | 1 | " in lines[4] and "-0.1000 [-0.1000, -0.1000]" in lines[4]
     assert summary["no gate"]["ndcg_at_10"] == [pytest.approx(0.46), None]
+    assert summary["no gate"]["difference"].startswith("-0.1000")
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     results |= {("long tail", 1): ranks(0.3), ("long tail, no pretraining", 1): ranks(0.2)}
-    quality.print_tail(results, np.array([1, 2]))
+    quality_tables.print_tail(results, "sampled", np.array([1, 2]))
     out = capsys.readouterr().out
     assert "| 2 items that are no train target | 4 test targets |" in out
     assert "+0.1000 [+0.1000, +0.1000]" in out
@@ -102,4 +106,3 @@ def test_workers_have_a_core_each():
 def test_every_row_is_a_configuration_of_its_own():
     made = [(row.config(CONFIG, 1), row.tail) for row in quality.ROWS]
     assert all(made.count(m) == 1 for m in made)
-    assert names.SPLITS[0] == "train"  # the only split that the long tail rewrites

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from seminar_tf.export.metadata import MetadataError
+from seminar_tf.export.metadata import MetadataError, ModelMetadata
 from seminar_tf.export.restored import restore_seminar
 from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features.vocabulary import feature_sizes
@@ -52,7 +53,7 @@ def scores(folder: Path, batch) -> np.ndarray:
 
 def test_a_restored_model_is_the_one_that_was_exported(exported):
     folder, _, model = exported
-    restored = restore_seminar(folder, fake.CONFIG.model)
+    restored = restore_seminar(folder)
     assert restored.pairs.channels == model.pairs.channels
     for mine, theirs in zip(restored.variables, model.variables):
         np.testing.assert_array_equal(tf.convert_to_tensor(mine), tf.convert_to_tensor(theirs), err_msg=theirs.name)
@@ -61,15 +62,22 @@ def test_a_restored_model_is_the_one_that_was_exported(exported):
         np.testing.assert_allclose(restored(batch)[task], logits, rtol=1e-6, atol=1e-6)
 
 
-def test_another_configuration_or_another_ranker_is_refused(exported, tmp_path):
-    folder, vocabularies, _ = exported
-    with pytest.raises(MetadataError, match="weights, this configuration makes"):
-        restore_seminar(folder, replace(fake.CONFIG.model, cross_layers=3))
-    with pytest.raises(MetadataError, match="has shape"):
-        restore_seminar(folder, replace(fake.CONFIG.model, hidden_units=(7, 64)))
-    fake.export(tmp_path / "other", vocabularies, seed=0)
+@pytest.mark.parametrize(
+    "changes, message",
+    [({"cross_layers": 3}, "weights, its configuration makes"), ({"hidden_units": (7, 64)}, "shape")],
+)
+def test_weights_of_another_configuration_are_refused(exported, tmp_path, changes, message):
+    folder = shutil.copytree(exported[0], tmp_path / "copy")
+    metadata = ModelMetadata.load(folder)
+    replace(metadata, model=replace(metadata.model, **changes)).save(folder)
+    with pytest.raises(MetadataError, match=message):
+        restore_seminar(folder)
+
+
+def test_another_ranker_is_refused(exported, tmp_path):
+    fake.export(tmp_path / "other", exported[1], seed=0)
     with pytest.raises(MetadataError, match="no item channels"):
-        restore_seminar(tmp_path / "other", fake.CONFIG.model)
+        restore_seminar(tmp_path / "other")
 
 
 @pytest.mark.parametrize("rotate", [False, True])
@@ -96,7 +104,7 @@ def test_a_table_of_codes_gives_the_pairs_that_the_codes_stand_for(exported, rot
 
 def test_an_exported_model_holds_codes_and_no_float_tables(exported, tmp_path):
     folder, vocabularies, model = exported
-    restored = restore_seminar(folder, fake.CONFIG.model)
+    restored = restore_seminar(folder)
     # Sixteen centroids a single dimension for some thirty values lose little.
     codes = quantize(gsu_tables(restored), subvectors=8, size=16)[0]
     hold_codes(restored, codes)
@@ -108,7 +116,11 @@ def test_an_exported_model_holds_codes_and_no_float_tables(exported, tmp_path):
     assert {(tf.uint8, items, channels, 8), (tf.uint8, queries, 8)} <= held
     assert (tf.float32, items, channels, dim) not in held
     batch = fake.batch(np.random.default_rng(1), rows=4, length=12, width=9)
+    ids = np.array([1, 2]), np.array([1, 3])
     exact, coded = scores(folder, batch), scores(tmp_path / "codes", batch)
+    np.testing.assert_allclose(restored.gate_weights(*ids), model.gate_weights(*ids), rtol=1e-5)
+    with pytest.raises(MetadataError, match="no item channels"):
+        restore_seminar(tmp_path / "codes")
     np.testing.assert_allclose(coded, tf.sigmoid(restored(batch)["click"]), rtol=1e-5, atol=1e-6)
     assert 0 < np.abs(coded - exact).mean() < 0.3 * exact.std()
 
@@ -116,5 +128,8 @@ def test_an_exported_model_holds_codes_and_no_float_tables(exported, tmp_path):
 def test_codes_of_another_model_are_refused(exported):
     _, _, model = exported
     codes = quantize(gsu_tables(model), subvectors=4, size=16)[0]
-    with pytest.raises(ValueError, match="the codes are of"):
-        hold_codes(model, replace(codes, item_codes=codes.item_codes[:-1]))
+    with pytest.raises(ValueError, match="the codes are of channels"):
+        hold_codes(model, replace(codes, channels=("query", "text", "attributes", "image")))
+    for changed in (codes.item_logit + 1, codes.item_logit[:-1]):
+        with pytest.raises(ValueError, match="of another model: item_logit differs"):
+            hold_codes(model, replace(codes, item_logit=changed))

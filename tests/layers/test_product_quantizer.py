@@ -54,9 +54,9 @@ def test_padding_has_no_part_in_the_losses():
     layer(x[:, :4])
     (wanted,) = layer.losses
     padded = np.concatenate([x[:, :4], np.full((5, 3, 8), 1e6, np.float32)], axis=1)
-    layer(padded, np.repeat([[1.0] * 4 + [0.0] * 3], 5, axis=0))
+    layer(padded, np.repeat([[True] * 4 + [False] * 3], 5, axis=0))
     np.testing.assert_allclose(layer.losses[0], wanted, rtol=1e-6)
-    layer(x, np.zeros((5, 7)))
+    layer(x, np.zeros((5, 7), bool))
     assert float(layer.losses[0]) == 0.0
 
 

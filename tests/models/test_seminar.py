@@ -190,6 +190,14 @@ def test_fine_tuning_starts_as_the_psu_ranks(seed: int) -> None:
     np.testing.assert_allclose(logits, np.einsum("bd,bnd->bn", user, pairs), rtol=1e-4, atol=1e-5)
 
 
+def test_the_search_is_pretrained_without_the_short_branch_too() -> None:
+    pretrained = toy.psu()
+    model = toy.seminar(start=pretrained.channel_tables(), short_length=0)
+    np.testing.assert_array_equal(model.search.query_kernel, pretrained.interest.attention.query_kernel)
+    np.testing.assert_array_equal(model.search.key_kernel, pretrained.interest.attention.key_kernel)
+    assert not np.asarray(model.heads["click"].wide.kernel).any()
+
+
 def test_unknown_labels_and_padding_candidates_carry_no_loss() -> None:
     model, batch = _moved(), toy.batch(6)
     masked = dict(batch, label_click=batch["label_click"].copy(), candidate_item_id=batch["candidate_item_id"].copy())

@@ -14,8 +14,10 @@ from seminar_tf.config import FeatureConfig, ModelConfig, PipelineConfig, Servin
 from seminar_tf.config_io import to_json
 from seminar_tf.data.dataset import DatasetSpec
 from seminar_tf.features import names
+from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.features.vocabulary import vocabulary_path
 from seminar_tf.models.channel_tables import ChannelTables
+from seminar_tf.models.seminar import Seminar
 from seminar_tf.training.calibration_plot import HEIGHT, WIDTH
 from seminar_tf.training.records import RecordError
 from seminar_tf.training.requests import load_users
@@ -181,6 +183,19 @@ def test_the_projector_shows_items_by_their_words(trained):
 def test_no_state_and_no_staged_folder_is_left(trained):
     assert not list((trained / "state").rglob("*.index"))
     assert [path.name for path in (trained / "psu" / "model").iterdir()] == ["Format-Serving"]
+
+
+def test_without_pretraining_seminar_starts_by_itself(tmp_path):
+    write_dataset(tmp_path)
+    config = dataclasses.replace(CONFIG, psu=dataclasses.replace(CONFIG.psu, epochs=0))
+    psu.run_fn(fn_args(tmp_path, "psu", config=to_json(config)))
+    folder = tmp_path / "psu" / "model" / "Format-Serving"
+    tables, items = ChannelTables.load(folder / psu.TABLES_FILE), ItemFeatures.load(folder / psu.ITEMS_FILE)
+    assert tables.weights == {} and np.abs(tables.item[1:]).sum(axis=(1, 2)).min() > 0
+    inputs = common.trainer_inputs(fn_args(tmp_path, "seminar"), "seminar")
+    model = Seminar(CONFIG.model, inputs.sizes, SPEC.tasks, tables, items, 1)
+    np.testing.assert_array_equal(model.search.query_kernel, np.eye(8))
+    assert not np.asarray(model.heads["click"].wide.kernel).any()
 
 
 def test_a_second_run_trains_anew_to_the_same_bits(trained):
