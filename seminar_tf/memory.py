@@ -18,8 +18,8 @@ def keep_freed_memory() -> bool:
     """Stops glibc from handing each large tensor's pages back to the kernel when the tensor is freed.
 
     By default it maps every block of more than 32 MiB anew, and trims the heap after almost every large free. The
-    kernel must then clear each page again, in the middle of the next step. From now on the process keeps up to 1 GiB of free memory. Whoever sets one of glibc's own MALLOC_ variables
-    has chosen already and is left alone.
+    kernel must then clear each page again, in the middle of the next step. From now on the process keeps up to 1 GiB of
+    free memory. Whoever sets one of glibc's own MALLOC_ variables has chosen already and is left alone.
 
     Returns:
       Whether the setting was made; False under another C library, which is no error.
