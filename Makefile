@@ -1,7 +1,6 @@
 # The two commands: `make demo` and `make test`. Both set up .venv first (scripts/bootstrap.sh), once.
 BIN := .venv/bin
 DEMO_CONFIG ?= pipelines/configs/demo.yaml
-# Tests trace graphs on one core each: two files at a time take little more memory and half the time.
 PYTEST_ARGS ?=
 
 .PHONY: demo test setup lint clean
@@ -9,6 +8,7 @@ PYTEST_ARGS ?=
 demo: setup
 	@$(BIN)/seminar-tf demo --config $(DEMO_CONFIG)
 
+# Two files at a time: most of a test's time is tracing, on one core. In their order: the long ones are not the last.
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from math import isfinite
 from pathlib import Path
 
+from benchmarks.prepared import prepare_movielens, seminar_tf
 from seminar_tf.evaluation.significance import mean_interval
 
 _CONFIG = Path(__file__).resolve().parents[1] / "pipelines" / "configs" / "movielens.yaml"
@@ -25,10 +24,6 @@ _FLOORS = {
     "item-kNN, whole history": (0.0154, 0.0261, 0.0544),
     "item-kNN, last 10, decayed": (0.0422, 0.0548, 0.0860),
 }
-
-
-def _seminar_tf(*arguments: str) -> None:
-    subprocess.run([str(Path(sys.executable).parent / "seminar-tf"), *arguments], check=True)
 
 
 def measure(source: Path, work: Path, seed: int) -> dict[str, float]:
@@ -43,10 +38,8 @@ def measure(source: Path, work: Path, seed: int) -> dict[str, float]:
       The metrics of the test split, and `seconds` of the two Trainers.
     """
     # One root: what does not depend on the seed, ingestion and Transform, is computed once.
-    dataset, root = work / "data", work / "run"
-    if not dataset.exists():
-        _seminar_tf("prepare", "movielens", "--src", str(source), "--out", str(dataset))
-    _seminar_tf("run", "--config", str(_CONFIG), "--data", str(dataset), "--root", str(root), "--seed", str(seed))
+    dataset, root = prepare_movielens(source, work), work / "run"
+    seminar_tf("run", "--config", str(_CONFIG), "--data", str(dataset), "--root", str(root), "--seed", str(seed))
     report = json.loads((root / "report" / "report.json").read_text())
     trainers = [c["seconds"] for c in report["components"] if c["name"] in ("PSU", "SEMINAR")]
     return report["metrics"] | {"seconds": sum(trainers)}

@@ -20,8 +20,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -31,12 +29,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.prepared import prepare_movielens
 from benchmarks.quality_run import (
     Transformed,
-    UserRanks,
     fine_tuned,
     ingest,
     pretrained,
+    pretrained_folder,
     training_report,
     user_ranks,
     without_targets,
@@ -46,6 +45,7 @@ from seminar_tf.config import PipelineConfig
 from seminar_tf.config_io import from_yaml
 from seminar_tf.evaluation.metrics import ndcg_name
 from seminar_tf.features import names
+from seminar_tf.training.ranking import TargetMetrics
 from seminar_tf.training.records import record_dataset
 
 import tensorflow as tf  # isort: skip
@@ -106,24 +106,13 @@ def tenth(items: Iterable[int]) -> np.ndarray:
     return np.array([i for i in items if hashlib.blake2b(b"%d" % i, digest_size=8).digest()[0] % _HELD_OUT_SHARE == 0])
 
 
-def prepare(source: Path, work: Path) -> Path:
-    """Writes MovieLens as canonical tables, unless they are there. Returns their folder."""
-    dataset = work / "data"
-    if not dataset.exists():
-        command = [str(Path(sys.executable).parent / "seminar-tf"), "prepare", "movielens"]
-        subprocess.run([*command, "--src", str(source), "--out", str(dataset)], check=True)
-    return dataset
-
-
 def measure(
-    task: tuple[Row, int, bool], config: PipelineConfig, data: Transformed, work: Path, split: str
-) -> dict[str, UserRanks]:
-    """Trains and ranks one row with one seed, and at wish among the whole catalog too."""
-    row, seed, full = task
+    task: tuple[Row, int, Transformed, bool], config: PipelineConfig, work: Path, split: str
+) -> dict[str, TargetMetrics]:
+    """Trains and ranks one row with one seed on some examples, and at wish among the whole catalog too."""
+    row, seed, data, full = task
     of_row = row.config(config, seed)
     base = pretrained(of_row, data, work)
-    if row.tail:
-        data = without_targets(data, held_out_items(data), work)
     model = fine_tuned(of_row, data, base, work)
     asked = [config.evaluation]
     if full and config.evaluation.candidates != "full":
@@ -184,7 +173,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the configuration")
     options = parser.parse_args()
     root = options.work or Path(from_yaml(PipelineConfig, options.config, options.set).root)
-    dataset = options.data or prepare(options.src, root)
+    dataset = options.data or prepare_movielens(options.src, root)
     overrides = [f"data.path={dataset}", f"root={root}", *options.set]
     config = from_yaml(PipelineConfig, options.config, overrides)
     data = ingest(config)
@@ -192,17 +181,16 @@ def main() -> None:
     every = (WHOLE, TAIL, TAIL_FRESH)
     tasks = [(row, s) for row in chosen for s in (options.seeds if row.name in every else options.ablation_seeds)]
     work = root / "quality"
-    shared = {repr((replace(row.config(config, s).model, short_length=0), row.psu, s)): (row, s) for row, s in tasks}
+    shared = {pretrained_folder(row.config(config, s), data, work): (row, s) for row, s in tasks}
     in_workers(partial(pretrain, config=config, data=data, work=work), list(shared.values()), options.jobs)
-    if any(row.tail for row in chosen):
-        # Made here, so that workers find it.
-        without_targets(data, held_out_items(data), work)
-    run = partial(measure, config=config, data=data, work=work, split=options.split)
-    full = [(r, s, r.name == WHOLE and s in options.full) for r, s in tasks]
-    results: Results = {(r.name, s): ranks for (r, s), ranks in zip(tasks, in_workers(run, full, options.jobs))}
+    held_out = held_out_items(data)
+    tail = without_targets(data, held_out, work) if any(row.tail for row in chosen) else data
+    run = partial(measure, config=config, work=work, split=options.split)
+    asked = [(row, s, tail if row.tail else data, row.name == WHOLE and s in options.full) for row, s in tasks]
+    results: Results = {(r.name, s): ranks for (r, s), ranks in zip(tasks, in_workers(run, asked, options.jobs))}
     kinds = dict.fromkeys(kind for ranks in results.values() for kind in ranks)
     summary = {kind: print_table(results, kind) for kind in kinds}
-    summary["long tail"] = print_tail(results, config.evaluation.candidates, held_out_items(data))
+    summary["long tail"] = print_tail(results, config.evaluation.candidates, held_out)
     name = hashlib.blake2b(repr((tasks, options.set)).encode(), digest_size=4).hexdigest()
     (work / f"{options.split}-{name}.json").write_text(json.dumps(summary, indent=2) + "\n")
 

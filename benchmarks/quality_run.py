@@ -25,11 +25,10 @@ from pipelines.trainers.common import write_staged
 from seminar_tf.config import EvaluationConfig, PipelineConfig
 from seminar_tf.config_io import to_json
 from seminar_tf.data.dataset import describe
-from seminar_tf.evaluation import metrics
-from seminar_tf.evaluation.protocol import rank
-from seminar_tf.evaluation.ranks import Ranks
 from seminar_tf.evaluation.saved_model import SavedModelRanker
 from seminar_tf.features import names
+from seminar_tf.features.npz import save_npz
+from seminar_tf.training.ranking import TargetMetrics, target_metrics
 from seminar_tf.training.records import list_files, record_dataset
 from seminar_tf.training.requests import load_requests, load_users
 from seminar_tf.training.state import state_key
@@ -56,21 +55,6 @@ class Transformed:
     def files(self, split: str) -> list[str]:
         """The transformed files of a split."""
         return list_files([str(self.examples / f"Split-{split}" / "*")])
-
-
-@dataclass(frozen=True)
-class UserRanks:
-    """Metrics of every positive target of a split.
-
-    Attributes:
-      users: (T,) ids, ascending; a user has one target, or with `targets: requests` those of a request.
-      items: (T,) ids of the targets.
-      values: metric -> (T,) float64.
-    """
-
-    users: np.ndarray
-    items: np.ndarray
-    values: dict[str, np.ndarray]
 
 
 def ingest(config: PipelineConfig) -> Transformed:
@@ -120,11 +104,16 @@ def _without(record: bytes, held_out: set[int]) -> bytes:
     return example.SerializeToString(deterministic=True)
 
 
-def pretrained(config: PipelineConfig, data: Transformed, folder: Path) -> Path:
-    """Trains the PSU. Returns its SavedModel's folder."""
+def pretrained_folder(config: PipelineConfig, data: Transformed, folder: Path) -> Path:
+    """Where a PSU's result lies: configurations that pretrain alike share it."""
     # Pretraining reads no target and none of fine-tuning's switches.
     key = state_key("psu", to_json(_pretraining(config)), str(data.graph), code_fingerprint(*_CODE))
-    return _trained("psu", config, data, folder / f"psu-{key}", "")
+    return folder / f"psu-{key}"
+
+
+def pretrained(config: PipelineConfig, data: Transformed, folder: Path) -> Path:
+    """Trains the PSU. Returns its SavedModel's folder."""
+    return _trained("psu", config, data, pretrained_folder(config, data, folder), "")
 
 
 def _pretraining(config: PipelineConfig) -> PipelineConfig:
@@ -169,28 +158,28 @@ def training_report(model: Path) -> dict[str, float]:
     return {"seconds": report["seconds"], **report["eval"]}
 
 
-def user_ranks(model: Path, data: Transformed, evaluation: EvaluationConfig, split: str) -> UserRanks:
-    """Ranks every user's target of a split by a SavedModel; kept beside the model."""
+def user_ranks(model: Path, data: Transformed, evaluation: EvaluationConfig, split: str) -> TargetMetrics:
+    """Ranks every user's target of a split by a SavedModel; kept beside the model.
+
+    Raises:
+      ValueError: no target of the split is positive.
+    """
     kept = model.parent / f"{split}-{state_key(to_json(evaluation), str(CANDIDATE_SEED))[:12]}.npz"
     if not kept.exists():
-        _rank_users(model, data, evaluation, split, kept)
+        found = _ranked(model, data, evaluation, split)
+        save_npz(kept, {"users": found.users, "items": found.items, **found.values})
     with np.load(kept) as arrays:
         values = {name: arrays[name] for name in arrays.files if name not in ("users", "items")}
-        return UserRanks(arrays["users"], arrays["items"], values)
+        return TargetMetrics(arrays["users"], arrays["items"], values)
 
 
-def _rank_users(model: Path, data: Transformed, evaluation: EvaluationConfig, split: str, kept: Path) -> None:
+def _ranked(model: Path, data: Transformed, evaluation: EvaluationConfig, split: str) -> TargetMetrics:
     ranker = SavedModelRanker(model)
     metadata = ranker.metadata
     visible = {s: data.files(s) for s in names.SEGMENT_SPLITS}
     users = load_users(visible, split, metadata.tasks, evaluation.max_requests, CANDIDATE_SEED)
     requests = load_requests(users, metadata.tasks.index(metadata.primary_task), ranker.history_length)
-    outcomes = list(rank(ranker, requests, metadata.catalog, evaluation, CANDIDATE_SEED, split))
-    higher, ties = (np.concatenate([getattr(o, name) for o in outcomes]) for name in ("higher", "ties"))
-    positive = higher >= 0
-    values = metrics.per_request(Ranks(higher[positive], ties[positive]), evaluation.cutoffs)
-    partial = kept.with_name(f".{kept.name}")
-    items = np.concatenate([request.target_item for request in requests])
-    owners = np.repeat([request.user for request in requests], [len(request.target_item) for request in requests])
-    np.savez(partial, users=owners[positive], items=items[positive], **values)
-    os.replace(partial, kept)
+    found = target_metrics(ranker, requests, metadata.catalog, evaluation, CANDIDATE_SEED, split)
+    if found is None:
+        raise ValueError(f"no target of split {split} in {data.examples} is positive: there is nothing to rank.")
+    return found

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality_run import UserRanks
 from seminar_tf.evaluation.metrics import ndcg_name
 from seminar_tf.evaluation.significance import mean_interval, paired_bootstrap, user_means
+from seminar_tf.training.ranking import TargetMetrics
 
 WHOLE, TAIL, TAIL_FRESH = "SEMINAR", "long tail", "long tail, no pretraining"
 _SHOWN = ("ndcg_at_5", "ndcg_at_10", "ndcg_at_50", "hit_at_10", "mrr")
 
 # (row, seed) -> kind of candidates -> ranks.
-Results = dict[tuple[str, int], dict[str, UserRanks]]
+Results = dict[tuple[str, int], dict[str, TargetMetrics]]
 
 
 def print_table(results: Results, candidates: str) -> dict[str, Any]:
@@ -41,7 +41,9 @@ def _cell(mean: float, half: float) -> str:
     return f"{mean:.4f}" + (f" ± {half:.4f}" if isfinite(half) else "")
 
 
-def _difference(runs: dict[int, UserRanks], others: dict[int, UserRanks], keep: np.ndarray | None = None) -> str:
+def _difference(
+    runs: dict[int, TargetMetrics], others: dict[int, TargetMetrics], keep: np.ndarray | None = None
+) -> str:
     """a - b of NDCG@10 by user, both averaged over their common seeds, with its interval over users."""
     seeds = sorted(runs.keys() & others.keys())
     a, b = (np.mean([r[s].values[ndcg_name(10)] for s in seeds], axis=0) for r in (runs, others))

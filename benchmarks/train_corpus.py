@@ -99,20 +99,8 @@ def segments(shape: Shape, seed: int = 1) -> Segments:
 
 def item_features(shape: Shape, made: Segments) -> ItemFeatures:
     """What a ranker needs of a catalog: which items are known, and how often each was seen."""
-    rows = shape.items
-    none, present = np.zeros((rows, 0), np.float32), np.ones(rows, bool)
-    return ItemFeatures(
-        tokens=np.zeros((rows, 1), np.int32),
-        attributes=np.zeros((rows, 1), np.int32),
-        numeric=none,
-        image=none,
-        text_vector=none,
-        has_text=present,
-        has_image=present,
-        has_attributes=present,
-        known=np.arange(rows) >= names.FIRST_ITEM_ID,
-        count=np.bincount(made.item, minlength=rows).astype(np.int64),
-    )
+    known = np.arange(shape.items) >= names.FIRST_ITEM_ID
+    return ItemFeatures.counted(known, np.bincount(made.item, minlength=shape.items).astype(np.int64))
 
 
 def channel_tables(shape: Shape, config: ModelConfig, seed: int = 1) -> ChannelTables:

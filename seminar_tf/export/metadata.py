@@ -39,6 +39,7 @@ class _Stored:
     tasks: tuple[str, ...]
     evaluation: EvaluationConfig
     seed: int
+    # What models exported before these were kept lack: they can still be compared with, not restored.
     model: ModelConfig = field(default_factory=ModelConfig)
     channels: tuple[str, ...] = ()
 

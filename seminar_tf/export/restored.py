@@ -38,7 +38,8 @@ def restore_seminar(path: str | Path) -> Seminar:
         item_mask=np.zeros((sizes.items, modalities), bool),
         query=np.zeros((sizes.queries, config.dim), np.float32),
     )
-    model = Seminar(config, sizes, metadata.tasks, empty, _counted(metadata), metadata.seed)
+    items = ItemFeatures.counted(np.isin(np.arange(sizes.items), metadata.catalog), metadata.item_count)
+    model = Seminar(config, sizes, metadata.tasks, empty, items, metadata.seed)
     saved = tf.train.load_checkpoint(str(Path(path) / "variables" / "variables"))
     shapes = saved.get_variable_to_shape_map()
     count = sum(key.startswith("weights/") for key in shapes)
@@ -53,22 +54,3 @@ def restore_seminar(path: str | Path) -> Seminar:
             )
         variable.assign(saved.get_tensor(key))
     return model
-
-
-def _counted(metadata: ModelMetadata) -> ItemFeatures:
-    """All that SEMINAR reads of items beside its tables: which are real, and how often each is in training."""
-    rows = metadata.sizes.items
-    known, none = np.zeros(rows, bool), np.zeros(rows, bool)
-    known[metadata.catalog] = True
-    return ItemFeatures(
-        tokens=np.zeros((rows, 0), np.int32),
-        attributes=np.zeros((rows, 0), np.int32),
-        numeric=np.zeros((rows, 0), np.float32),
-        image=np.zeros((rows, 0), np.float32),
-        text_vector=np.zeros((rows, 0), np.float32),
-        has_text=none,
-        has_image=none,
-        has_attributes=none,
-        known=known,
-        count=metadata.item_count,
-    )

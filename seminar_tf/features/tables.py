@@ -35,6 +35,18 @@ class ItemFeatures:
     known: np.ndarray
     count: np.ndarray
 
+    @classmethod
+    def counted(cls, known: np.ndarray, count: np.ndarray) -> ItemFeatures:
+        """Features of no modality: all that a ranker on tables reads of items.
+
+        Args:
+          known: (V,) bool.
+          count: (V,) int64.
+        """
+        rows = len(known)
+        floats, ids, none = np.zeros((rows, 0), np.float32), np.zeros((rows, 0), np.int32), np.zeros(rows, bool)
+        return cls(ids, ids, floats, floats, floats, none, none, none, known, count)
+
     def save(self, path: str | Path) -> None:
         """Writes every array to an .npz file."""
         np.savez(path, **{f.name: getattr(self, f.name) for f in fields(self)})

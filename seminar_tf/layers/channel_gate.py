@@ -67,7 +67,7 @@ class ChannelGate(tf.keras.layers.Layer):
           vector: [..., d], zeros where all are missing.
           log_weight: [...], log sum of exp(logit) over present channels; NEGATIVE where all are missing.
         """
-        weights, log_weight = self._weights_and_total(self.logits(x, first), mask)
+        weights, log_weight = self.shares(self.logits(x, first), mask)
         return tf.reduce_sum(x * tf.cast(weights, x.dtype)[..., tf.newaxis], axis=-2), log_weight
 
     def weights_before(
@@ -92,11 +92,19 @@ class ChannelGate(tf.keras.layers.Layer):
             logits = tf.cast(tf.reduce_sum(x * kernel, axis=-1), tf.float32) + self._biases(first, count)
         else:
             logits = self.logits(x, first)
-        return self._weights_and_total(logits, mask)
+        return self.shares(logits, mask)
 
     @staticmethod
-    def _weights_and_total(logits: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Softmax over present channels and the log of their total, [..., C] and [...]."""
+    def shares(logits: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Weights of some channels among themselves, and the log of their weight beside others, for `combine`.
+
+        Args:
+          logits: [..., C] gate logits.
+          mask: [..., C] bool, False where the channel is missing.
+
+        Returns:
+          [..., C], the softmax over these channels, and [...] as in `fuse`.
+        """
         log_weight = tf.reduce_logsumexp(tf.where(mask, logits, NEGATIVE), axis=-1)
         log_weight = tf.where(tf.reduce_any(mask, axis=-1), log_weight, NEGATIVE)
         return masked_softmax(logits, mask), log_weight

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from seminar_tf.layers import seeding
+from seminar_tf.layers.centroids import decode
 from seminar_tf.layers.masking import weighted_mean
 
 
@@ -76,9 +77,7 @@ class ProductQuantizer(tf.keras.layers.Layer):
 
     def decode(self, codes: tf.Tensor) -> tf.Tensor:
         """[..., S] uint8 -> [..., d]."""
-        rows = tf.cast(codes, tf.int32) + tf.range(self.subvectors) * self.size
-        parts = tf.gather(tf.reshape(self.centroids, (self.subvectors * self.size, -1)), rows)
-        return tf.reshape(parts, tf.concat([tf.shape(codes)[:-1], [self.dim]], axis=0))
+        return decode(tf.convert_to_tensor(self.centroids)[tf.newaxis], codes[..., tf.newaxis, :])[..., 0, :]
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """The decoded codes of x, through which gradients pass to x.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+
+from seminar_tf.features.npz import save_npz
 
 _EXTRA = "extra:"
 
@@ -21,7 +22,8 @@ class ChannelTables:
       item: (V, M, d) float32 by item id; zeros where `item_mask` is False.
       item_mask: (V, M) bool, whether the item has the channel.
       query: (Q, d) float32 by query id.
-      weights: weights of layers that SEMINAR starts from, by `<layer>/<n>` (gate, interest).
+      weights: weights of layers that SEMINAR starts from, by `<layer>/<n>` (gate, and where the next pair was learned
+        interest and search).
     """
 
     channels: tuple[str, ...]
@@ -48,19 +50,14 @@ class ChannelTables:
         return int(self.item.shape[2])
 
     def save(self, path: str | Path) -> None:
-        """Writes an .npz file, beside and then renamed, so that no half-written table is ever read."""
-        path = Path(path)
-        beside = path.with_name(path.name + ".partial")
-        with beside.open("wb") as out:
-            np.savez(
-                out,
-                channels=np.array(self.channels),
-                item=self.item,
-                item_mask=self.item_mask,
-                query=self.query,
-                **{_EXTRA + name: value for name, value in self.weights.items()},
-            )
-        os.replace(beside, path)
+        """Writes an .npz file, whole or not at all."""
+        arrays = {
+            "channels": np.array(self.channels),
+            "item": self.item,
+            "item_mask": self.item_mask,
+            "query": self.query,
+        }
+        save_npz(path, arrays | {_EXTRA + name: value for name, value in self.weights.items()})
 
     @classmethod
     def load(cls, path: str | Path) -> ChannelTables:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from seminar_tf.features import names
-from seminar_tf.models.pair_table import FusedPairs, PairTable
+from seminar_tf.models.pair_table import FusedPairs, FusedTable
 from seminar_tf.models.windows import ages
 
 
@@ -63,7 +63,7 @@ class FusedBatch:
         return tf.gather(values, places, batch_dims=1)
 
 
-def fuse_batch(table: PairTable, batch: Mapping[str, tf.Tensor], training: bool) -> FusedBatch:
+def fuse_batch(table: FusedTable, batch: Mapping[str, tf.Tensor], training: bool) -> FusedBatch:
     """Fuses all items and queries of a batch dict (docs/model.md), each once.
 
     Args:

@@ -82,7 +82,68 @@ def _is_small(table: tf.Variable) -> bool:
     return isinstance(table, tf.Variable) and table.shape[0] <= WHOLE_TABLE_ROWS
 
 
-class PairTable(tf.keras.layers.Layer):
+class FusedTable(tf.keras.layers.Layer):
+    """x_pair of items and queries that a subclass fuses by id, each distinct one of a call once.
+
+    Attributes:
+      rows, query_rows: of the id spaces. dim: d.
+    """
+
+    rows: int
+    query_rows: int
+    dim: int
+
+    def fused_items(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Item ids [n] -> gated item vectors [n, d] and gate log weights [n]. Subclasses define it."""
+        raise NotImplementedError
+
+    def fused_queries(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Query ids [n] -> vectors [n, d] and gate log weights [n]. Subclasses define it."""
+        raise NotImplementedError
+
+    def fuse(
+        self, items: tf.Tensor, queries: tf.Tensor, training: bool = False
+    ) -> tuple[FusedPairs, tf.Tensor, tf.Tensor]:
+        """Fuses every item and query of a batch, each once.
+
+        Args:
+          items: [n] int32 item ids of any number of pairs.
+          queries: [m] int32 query ids.
+          training: whether to fuse small tables whole; a request in inference has too few ids for that.
+
+        Returns:
+          The fused vectors, and the rows in them of `items` [n] and of `queries` [m], int32.
+        """
+        item, item_rows = self._items(items, training)
+        query, query_rows = self._queries(queries, training)
+        return FusedPairs(*item, *query), item_rows, query_rows
+
+    def _items(self, ids: tf.Tensor, training: bool) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Fused items that hold those of `ids`, and the row of each."""
+        found = distinct(ids, self.rows)
+        return self.fused_items(found.ids), found.row
+
+    def _queries(self, ids: tf.Tensor, training: bool) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """The same of queries."""
+        found = distinct(ids, self.query_rows)
+        return self.fused_queries(found.ids), found.row
+
+    def call(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+        """x_pair.
+
+        Args:
+          items: [...] int32 item ids, 0 is padding.
+          queries: [...] int32 query ids of the same shape, 0 is padding, 1 the empty query.
+
+        Returns:
+          [..., d].
+        """
+        fused, item_rows, query_rows = self.fuse(tf.reshape(items, [-1]), tf.reshape(queries, [-1]))
+        pairs = fused.pairs(item_rows, query_rows)
+        return tf.reshape(pairs, tf.concat([tf.shape(items), [self.dim]], axis=0))
+
+
+class PairTable(FusedTable):
     """E_PSU tables, one G_j a channel starting at the identity, and the gate.
 
     Each distinct item and query of a call is projected and fused once, however often it occurs in histories.
@@ -147,45 +208,15 @@ class PairTable(tf.keras.layers.Layer):
         weight = self.gate.logits(vectors[:, tf.newaxis], first=0)[:, 0]
         return vectors, tf.where((ids > 0) & self.config.use_query, weight, NEGATIVE)
 
-    def fuse(
-        self, items: tf.Tensor, queries: tf.Tensor, training: bool = False
-    ) -> tuple[FusedPairs, tf.Tensor, tf.Tensor]:
-        """Fuses every item and query of a batch, each once.
+    def _items(self, ids: tf.Tensor, training: bool) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+        if not (training and _is_small(self.item_table)):
+            return super()._items(ids, training)
+        return self._fuse(tf.convert_to_tensor(self.item_table), tf.convert_to_tensor(self.item_mask)), ids
 
-        Args:
-          items: [n] int32 item ids of any number of pairs.
-          queries: [m] int32 query ids.
-          training: whether to fuse small tables whole; a request in inference has too few ids for that.
-
-        Returns:
-          The fused vectors, and the rows in them of `items` [n] and of `queries` [m], int32.
-        """
-        if training and _is_small(self.item_table):
-            mask = tf.convert_to_tensor(self.item_mask)
-            item, item_rows = self._fuse(tf.convert_to_tensor(self.item_table), mask), items
-        else:
-            found = distinct(items, self.rows)
-            item, item_rows = self.fused_items(found.ids), found.row
-        if training and _is_small(self.query_table):
-            query, query_rows = self.fused_queries(tf.range(self.query_rows)), queries
-        else:
-            found = distinct(queries, self.query_rows)
-            query, query_rows = self.fused_queries(found.ids), found.row
-        return FusedPairs(*item, *query), item_rows, query_rows
-
-    def call(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
-        """x_pair.
-
-        Args:
-          items: [...] int32 item ids, 0 is padding.
-          queries: [...] int32 query ids of the same shape, 0 is padding, 1 the empty query.
-
-        Returns:
-          [..., d].
-        """
-        fused, item_rows, query_rows = self.fuse(tf.reshape(items, [-1]), tf.reshape(queries, [-1]))
-        pairs = fused.pairs(item_rows, query_rows)
-        return tf.reshape(pairs, tf.concat([tf.shape(items), [self.dim]], axis=0))
+    def _queries(self, ids: tf.Tensor, training: bool) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+        if not (training and _is_small(self.query_table)):
+            return super()._queries(ids, training)
+        return self.fused_queries(tf.range(self.query_rows)), ids
 
     def gate_weights(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
         """gamma of pairs: [n] and [n] int32 ids -> [n, M+1], query first."""

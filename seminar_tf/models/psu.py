@@ -269,12 +269,18 @@ class PSU(MultiLossModel):
             ).numpy()
             for start in range(0, self.sizes.queries, batch_size)
         ]
+        weights = pack("gate", self.gate)
+        if "next_pair" in self.active_terms:
+            # Nothing else trains <EOS> attention, whose W^Q and W^K are the search's too.
+            attention = self.interest.attention
+            weights |= pack("interest", self.interest)
+            weights |= {"search/0": attention.query_kernel.numpy(), "search/1": attention.key_kernel.numpy()}
         return ChannelTables(
             channels=self.channels,
             item=np.concatenate(items),
             item_mask=np.concatenate(masks),
             query=np.concatenate(queries),
-            weights={**pack("gate", self.gate), **pack("interest", self.interest)},
+            weights=weights,
         )
 
     def gate_weights(self, item_ids: tf.Tensor, query_ids: tf.Tensor) -> tf.Tensor:

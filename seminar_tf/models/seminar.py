@@ -82,7 +82,10 @@ class Seminar(MultiLossModel):
         if config.short_length:
             short_seed = seeding.derive(seed, "short")
             self.short = ShortBranch(dim, heads, config.use_recency, short_seed, name="short")
-            self.interest = _interest(config, seed)
+            interest_seed = seeding.derive(seed, "interest")
+            self.interest = InterestUnit(
+                dim, heads, config.use_recency, config.interest_layers, interest_seed, name="interest"
+            )
         self.user_attributes = tf.keras.layers.Embedding(
             sizes.attributes, dim, embeddings_initializer=seeding.normal(seed, "user", 0.05), name="user_attributes"
         )
@@ -98,25 +101,13 @@ class Seminar(MultiLossModel):
         self._log_count_mean, self._log_count_scale = float(logs.mean()), 1.0 / (float(logs.std()) + 1e-6)
         self._create_weights()
         restore("gate", self.pairs.gate, tables)
-        self._start_from_pretraining(tables)
-
-    def _start_from_pretraining(self, tables: ChannelTables) -> None:
-        """Restores <EOS> attention, and what follows from it; tables without it leave everything as it is."""
-        interest = self.interest or _interest(self.config, self.seed)
-        if self.interest is None:
-            # Without the short branch only the search has a use for it.
-            moments, mask = tf.ones((1, 1, 1), tf.int64), tf.ones((1, 1, 1), tf.bool)
-            interest(tf.zeros((1, 1, self.config.dim)), mask, moments, tf.cast(moments, tf.int32))
-        if not restore("interest", interest, tables):
-            return
-        if not self.config.share_gsu_esu:
-            # W^Q and W^K of pretraining; without it the GSU is a plain inner product.
-            self.search.query_kernel.assign(interest.attention.query_kernel)
-            self.search.key_kernel.assign(interest.attention.key_kernel)
-        if self.interest is not None:
+        if not config.share_gsu_esu:
+            # Without pretraining the GSU stays a plain inner product.
+            restore("search", self.search, tables)
+        if self.interest is not None and restore("interest", self.interest, tables):
             for head in self.heads.values():
                 # The last match times sqrt(d): the PSU's next-pair logit, with the interest over the newest S pairs.
-                head.start_from(-1, self.config.dim**0.5)
+                head.start_from(-1, dim**0.5)
 
     def _create_weights(self) -> None:
         """Runs once on a tiny batch, so that every variable exists before a checkpoint is restored."""
@@ -278,9 +269,3 @@ class Seminar(MultiLossModel):
     def gate_weights(self, item_ids: tf.Tensor, query_ids: tf.Tensor) -> tf.Tensor:
         """gamma of pairs: item_ids and query_ids [n] int32 -> [n, M+1], query first."""
         return self.pairs.gate_weights(item_ids, query_ids)
-
-
-def _interest(config: ModelConfig, seed: int) -> InterestUnit:
-    """The unit that pretraining trained as its own `interest`."""
-    derived = seeding.derive(seed, "interest")
-    return InterestUnit(config.dim, config.heads, config.use_recency, config.interest_layers, derived, name="interest")

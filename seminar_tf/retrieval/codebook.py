@@ -112,7 +112,6 @@ def fit_codebook(
     quantizer = faiss.ProductQuantizer(dim, subvectors, size.bit_length() - 1)
     quantizer.cp.seed = seed
     quantizer.cp.min_points_per_centroid = 1  # no warning; the quality report says what came of it
-    quantizer.cp.max_points_per_centroid = 1 << 20
     quantizer.train(np.ascontiguousarray(vectors, np.float32))
     centroids = faiss.vector_to_array(quantizer.centroids).reshape(subvectors, size, dim // subvectors)
     return Codebook(centroids.astype(np.float32))

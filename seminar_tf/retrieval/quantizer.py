@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from seminar_tf.features.npz import save_npz
 from seminar_tf.layers.masking import NEGATIVE
 from seminar_tf.retrieval.codebook import Codebook, CodebookError, CodebookQuality, fit_codebook, fit_rotation
 from seminar_tf.retrieval.tables import GsuTables
@@ -23,7 +23,7 @@ class QuantizedTables:
       item_codes: (V, M, S) uint8. query_codes: (Q, S) uint8.
       item_logit, query_logit: as in GsuTables; a channel that is missing has codes too, and weight 0.
       rotation: (d, d) float32, the identity without OPQ; vectors are rotated by x @ R.
-      fold: (d, d) float32, A R: a score is x_t A R times the decoded, still rotated pair.
+      fold: (d, d) float32, A.
     """
 
     channels: tuple[str, ...]
@@ -66,17 +66,12 @@ class QuantizedTables:
             item_logit=self.item_logit,
             query=np.where((self.query_logit > NEGATIVE)[:, np.newaxis], query, 0.0).astype(np.float32),
             query_logit=self.query_logit,
-            fold=np.asarray(self.fold @ back, np.float32),
+            fold=self.fold,
         )
 
     def save(self, path: str | Path) -> None:
-        """Writes an .npz file, beside and then renamed."""
-        path = Path(path)
-        beside = path.with_name(path.name + ".partial")
-        with beside.open("wb") as out:
-            arrays = {name: value for name, value in vars(self).items() if name != "channels"}
-            np.savez(out, channels=np.array(self.channels), **arrays)
-        os.replace(beside, path)
+        """Writes an .npz file, whole or not at all."""
+        save_npz(path, vars(self) | {"channels": np.array(self.channels)})
 
     @classmethod
     def load(cls, path: str | Path) -> QuantizedTables:
@@ -126,7 +121,7 @@ def quantize(
         item_logit=tables.item_logit,
         query_logit=tables.query_logit,
         rotation=rotation,
-        fold=np.asarray(tables.fold @ rotation, np.float32),
+        fold=tables.fold,
     )
     return codes, quality
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
-from seminar_tf.retrieval.codes import looked_up
-from seminar_tf.retrieval.exact import gate_weights
+from seminar_tf.layers.centroids import code_rows
+from seminar_tf.retrieval.codes import PairCodes, looked_up
 from seminar_tf.retrieval.method import Index, SearchMethod
-from seminar_tf.retrieval.quantizer import QuantizedTables, quantize
+from seminar_tf.retrieval.quantizer import quantize
 from seminar_tf.retrieval.tables import GsuTables
 
 
@@ -42,53 +42,33 @@ class Sdc(SearchMethod):
         self, tables: GsuTables, subvectors: int = 8, size: int = 256, seed: int = 0, collapsed: bool = True
     ) -> None:
         super().__init__("sdc_collapsed" if collapsed else "sdc")
-        target, history = halves(tables)
-        self._target, self._history = (_Side(quantize(t, subvectors, size, seed=seed)[0]) for t in (target, history))
-        self._count, self._subvectors, self._collapsed = len(tables.channels), subvectors, collapsed
-        products = np.einsum("isce,jske->ijsck", self._target.centroids, self._history.centroids)
-        # [(i, s, c), (j, C)]: what a target's code brings with it.
-        self._products = tf.constant(np.transpose(products, (0, 2, 3, 1, 4)).astype(np.float32))
+        sides = [quantize(side, subvectors, size, seed=seed)[0] for side in halves(tables)]
+        self._target, self._history = (PairCodes(side) for side in sides)
+        self._collapsed = collapsed
+        products = np.einsum("isce,jske->isckj", *(side.centroids for side in sides))
+        # Rows by the target's code, as code_rows has them: what that centroid gives with every one of the history's.
+        count = self._history.count
+        self._products = tf.constant(products.reshape(count * subvectors * size, size, count).astype(np.float32))
 
     def index(self, items: tf.Tensor, queries: tf.Tensor) -> Index:
         """Codes [B, L, M+1, S] uint8 and gamma [B, L, M+1] float16."""
-        codes, gamma = self._history(items, queries)
-        return codes, tf.cast(gamma, tf.float16)
+        return self._history(items, queries)
 
     def scores(self, index: Index, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
         """See SearchMethod."""
         codes, gamma = index
         own, weights = self._target(items, queries)
-        # Row of each of the target's codes among the products, [B, N, i, s] -> [B, N, i, s, j, C].
-        size = self._products.shape[2]
-        first = tf.reshape(tf.range(self._count * self._subvectors) * size, (self._count, self._subvectors))
-        rows = tf.reshape(self._products, (-1, self._count, size))
-        table = tf.gather(rows, tf.cast(own, tf.int32) + first)
-        table = tf.transpose(weights[..., tf.newaxis, tf.newaxis, tf.newaxis] * table, (0, 1, 2, 4, 3, 5))
+        # [B, N, i, s, C, j] -> [B, N, i, j, s, C].
+        table = tf.transpose(tf.gather(self._products, code_rows(own, self._target.size)), (0, 1, 2, 5, 3, 4))
+        table *= tf.cast(weights, tf.float32)[..., tf.newaxis, tf.newaxis, tf.newaxis]
         if self._collapsed:
             return looked_up(tf.reduce_sum(table, axis=2), codes, gamma)
-        return tf.add_n([looked_up(table[:, :, i], codes, gamma) for i in range(self._count)])
+        return tf.add_n([looked_up(table[:, :, i], codes, gamma) for i in range(self._target.count)])
 
     def is_exact(self) -> bool:
         """False."""
         return False
 
     def bytes_per_pair(self) -> float:
-        """A byte a sub-vector of M+1 channels, and their weights in float16."""
-        return float(self._count * (self._subvectors + 2))
-
-
-class _Side:
-    """Codes and gate weights of pairs, by id."""
-
-    def __init__(self, codes: QuantizedTables) -> None:
-        self.centroids = codes.centroids
-        self._item_codes, self._query_codes = tf.constant(codes.item_codes), tf.constant(codes.query_codes)
-        self._item_logit, self._query_logit = tf.constant(codes.item_logit), tf.constant(codes.query_logit)
-
-    def __call__(self, items: tf.Tensor, queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Ids [...] -> codes [..., M+1, S] and gamma [..., M+1]."""
-        codes = tf.concat(
-            [tf.gather(self._query_codes, queries)[..., tf.newaxis, :], tf.gather(self._item_codes, items)], -2
-        )
-        logits = [tf.gather(self._query_logit, queries)[..., tf.newaxis], tf.gather(self._item_logit, items)]
-        return codes, gate_weights(tf.concat(logits, axis=-1))
+        """Its codes and gate weights."""
+        return self._history.bytes

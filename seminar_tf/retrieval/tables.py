@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from seminar_tf.layers.masking import NEGATIVE
+from seminar_tf.layers.channel_gate import ChannelGate
+from seminar_tf.layers.masking import NEGATIVE, masked_softmax
 from seminar_tf.models.seminar import Seminar
 
 import tensorflow as tf  # isort: skip
@@ -61,9 +62,7 @@ class GsuTables:
     def gamma(self, items: np.ndarray, queries: np.ndarray) -> np.ndarray:
         """Weights of the channels of pairs: ids [...] and [...] -> [..., M+1] float32, query first."""
         logits = np.concatenate([self.query_logit[queries][..., np.newaxis], self.item_logit[items]], axis=-1)
-        present = logits > NEGATIVE
-        weights = np.exp(logits - logits.max(axis=-1, keepdims=True)) * present
-        return np.asarray(weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-30), np.float32)
+        return np.asarray(masked_softmax(logits, logits > NEGATIVE))
 
     def channel_vectors(self, items: np.ndarray, queries: np.ndarray) -> np.ndarray:
         """x^(m) of pairs: ids [...] and [...] -> [..., M+1, d]."""
@@ -86,18 +85,12 @@ class GsuTables:
         The gate's logits depend on nothing but the channel itself, so the fused item and the log of its channels'
         total weight are known before any request.
         """
-        logits = np.where(self.item_logit > NEGATIVE, self.item_logit, -np.inf)
-        any_present = np.isfinite(logits).any(axis=1)
-        highest = np.where(any_present, logits.max(axis=1, initial=-np.inf), 0.0)
-        weights = np.exp(logits - highest[:, np.newaxis])
-        total = weights.sum(axis=1)
-        shares = weights / np.maximum(total, 1e-30)[:, np.newaxis]
-        log_total = np.where(any_present, highest + np.log(np.maximum(total, 1e-30)), NEGATIVE)
+        shares, log_weight = ChannelGate.shares(self.item_logit, self.item_logit > NEGATIVE)
         return replace(
             self,
             channels=(self.channels[0], "item"),
-            item=np.einsum("vm,vmd->vd", shares, self.item)[:, np.newaxis].astype(np.float32),
-            item_logit=log_total[:, np.newaxis].astype(np.float32),
+            item=np.einsum("vm,vmd->vd", shares, self.item)[:, np.newaxis],
+            item_logit=np.asarray(log_weight)[:, np.newaxis],
         )
 
 

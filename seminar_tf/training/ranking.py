@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from seminar_tf.config import EvaluationConfig
 from seminar_tf.evaluation import metrics
-from seminar_tf.evaluation.protocol import rank
+from seminar_tf.evaluation.protocol import RankingModel, rank
 from seminar_tf.evaluation.ranks import Ranks
 from seminar_tf.evaluation.requests import Request
 from seminar_tf.features import names
@@ -48,8 +49,49 @@ class LiveRanker:
         return np.asarray(self._logits({name: tf.constant(batch[name]) for name in _BATCH}), np.float32)
 
 
+@dataclass(frozen=True)
+class TargetMetrics:
+    """Metrics of the positive targets of requests, in their order.
+
+    Attributes:
+      users: (T,) bytes. items: (T,) int32.
+      values: metric -> (T,) float64.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    values: dict[str, np.ndarray]
+
+
+def target_metrics(
+    model: RankingModel,
+    requests: Sequence[Request],
+    catalog: np.ndarray,
+    config: EvaluationConfig,
+    seed: int,
+    split: str,
+) -> TargetMetrics | None:
+    """Ranks every positive target; arguments as in `ranking_metrics`. None where no target is positive."""
+    outcomes = list(rank(model, requests, catalog, config, seed, split)) if requests else []
+    if not outcomes:
+        return None
+    higher, ties = (np.concatenate([getattr(o, name) for o in outcomes]) for name in ("higher", "ties"))
+    positive = higher >= 0
+    if not positive.any():
+        return None
+    items = np.concatenate([request.target_item for request in requests])
+    users = np.repeat([request.user for request in requests], [len(request.target_item) for request in requests])
+    values = metrics.per_request(Ranks(higher[positive], ties[positive]), config.cutoffs)
+    return TargetMetrics(users[positive], items[positive], values)
+
+
 def ranking_metrics(
-    model: LiveRanker, requests: Sequence[Request], catalog: np.ndarray, config: EvaluationConfig, seed: int, split: str
+    model: RankingModel,
+    requests: Sequence[Request],
+    catalog: np.ndarray,
+    config: EvaluationConfig,
+    seed: int,
+    split: str,
 ) -> dict[str, float]:
     """Means over the positive targets of requests.
 
@@ -64,12 +106,5 @@ def ranking_metrics(
     Returns:
       NDCG and HIT at each cutoff, and MRR; empty where no target is positive.
     """
-    outcomes = list(rank(model, requests, catalog, config, seed, split)) if requests else []
-    if not outcomes:
-        return {}
-    higher, ties = (np.concatenate([getattr(o, name) for o in outcomes]) for name in ("higher", "ties"))
-    positive = higher >= 0
-    if not positive.any():
-        return {}
-    values = metrics.per_request(Ranks(higher[positive], ties[positive]), config.cutoffs)
-    return {name: float(value.mean()) for name, value in values.items()}
+    found = target_metrics(model, requests, catalog, config, seed, split)
+    return {} if found is None else {name: float(value.mean()) for name, value in found.values.items()}

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks import quality, quality_run, quality_tables
-from benchmarks.quality_run import Transformed, UserRanks
+from benchmarks.quality_run import Transformed
 from seminar_tf.config import EvaluationConfig
+from seminar_tf.training.ranking import TargetMetrics
 from seminar_tf.training.records import concatenate, read_segments
 from tests.pipelines.test_trainers import CONFIG, SPEC, write_dataset
 from tests.training.corpus import ITEMS
@@ -72,10 +73,10 @@ def test_a_row_trains_once_and_ranks_every_user(data, tmp_path, monkeypatch):
     np.testing.assert_array_equal(again.values["mrr"], ranks.values["mrr"])
 
 
-def ranks(value: float) -> dict[str, UserRanks]:
+def ranks(value: float) -> dict[str, TargetMetrics]:
     users = np.array([b"%d" % n for n in range(50)])
     values = {m: np.linspace(value, value + 0.1, 50) for m in ("ndcg_at_5", "ndcg_at_10", "ndcg_at_50", "mrr")}
-    return {"sampled": UserRanks(users, 1 + np.arange(50) % ITEMS, values | {"hit_at_10": np.ones(50)})}
+    return {"sampled": TargetMetrics(users, 1 + np.arange(50) % ITEMS, values | {"hit_at_10": np.ones(50)})}
 
 
 def test_tables_show_means_intervals_and_paired_differences(capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.retrieval import measure, recall
+from benchmarks.retrieval import measure, methods, recall
 from benchmarks.retrieval_data import Pairs, random, random_pairs, request
 
 
@@ -29,7 +29,7 @@ def test_a_history_longer_than_a_users_goes_on_with_the_next():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_method_is_measured_and_exact_ones_find_everything(seed):
     made = random(items=500, queries=300, dim=16, seed=seed)
-    rows = {row["method"]: row for row in measure(made, random_pairs(made, 2_000), (300, 3, 20), 2, 1)}
+    rows = {row["method"]: row for row in measure(made, methods(made), random_pairs(made, 2_000), (300, 3, 20), 2, 1)}
     assert {"exact_unfused", "sdc", "adc_xla", "decode_fused_opq_x2", "hnsw_cascaded", "faiss_pq"} <= rows.keys()
     assert rows["exact_fused"]["recall"] == rows["exact_unfused"]["recall"] == rows["faiss_flat"]["recall"] == 1.0
     # The same scores by other means.

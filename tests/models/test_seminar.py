@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seminar_tf.config import TrainConfig
 from seminar_tf.models import pair_table
 from seminar_tf.models.seminar import Seminar
 from tests.models import toy
@@ -195,6 +196,14 @@ def test_the_search_is_pretrained_without_the_short_branch_too() -> None:
     model = toy.seminar(start=pretrained.channel_tables(), short_length=0)
     np.testing.assert_array_equal(model.search.query_kernel, pretrained.interest.attention.query_kernel)
     np.testing.assert_array_equal(model.search.key_kernel, pretrained.interest.attention.key_kernel)
+    assert not np.asarray(model.heads["click"].wide.kernel).any()
+
+
+def test_without_the_next_pair_loss_only_the_gate_is_handed_over() -> None:
+    untrained = toy.psu(train=TrainConfig(next_pair_weight=0.0, chunk_size=4)).channel_tables()
+    assert untrained.weights and all(name.startswith("gate/") for name in untrained.weights)
+    model = toy.seminar(start=untrained)
+    np.testing.assert_array_equal(model.search.query_kernel, np.eye(toy.CONFIG.dim))
     assert not np.asarray(model.heads["click"].wide.kernel).any()
 
 
