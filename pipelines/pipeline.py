@@ -18,7 +18,7 @@ from components.evaluator.eval_config import eval_config
 from components.pusher.component import Pusher
 from pipelines import schema
 from pipelines.fingerprint import code_fingerprint
-from seminar_tf.config import DataConfig, EvaluationConfig, PipelineConfig
+from seminar_tf.config import DataConfig, EvaluationConfig, PipelineConfig, RetrievalConfig
 from seminar_tf.config_io import to_json
 from seminar_tf.data.dataset import DatasetSpec, describe
 from seminar_tf.features import names
@@ -168,6 +168,7 @@ def _trainer(
             # Whether a target is an event or a candidate of a logged request.
             data=DataConfig(targets=config.data.targets),
             seminar=config.seminar,
+            retrieval=config.retrieval if config.retrieval.train_codes else RetrievalConfig(),
             serving=dataclasses.replace(config.serving, push_dir=""),
             evaluation=dataclasses.replace(
                 config.evaluation,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from seminar_tf import config_io
-from seminar_tf.config import EvaluationConfig, ModelConfig
+from seminar_tf.config import EvaluationConfig, ModelConfig, RetrievalConfig
 from seminar_tf.features import names
 from seminar_tf.features.vocabulary import FeatureSizes
 
@@ -42,6 +42,7 @@ class _Stored:
     # What models exported before these were kept lack: they can still be compared with, not restored.
     model: ModelConfig = field(default_factory=ModelConfig)
     channels: tuple[str, ...] = ()
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class ModelMetadata:
       item_count: (sizes.items,) int64, times each item is a pair of the train segments.
       model: the model's configuration.
       channels: item channels of the model's float tables, in order; empty for rankers without any.
+      retrieval: how the model searches histories.
     """
 
     history_length: int
@@ -69,6 +71,7 @@ class ModelMetadata:
     item_count: np.ndarray
     model: ModelConfig = field(default_factory=ModelConfig)
     channels: tuple[str, ...] = ()
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
 
     def __post_init__(self) -> None:
         if self.item_count.shape != (self.sizes.items,):

@@ -80,6 +80,7 @@ def export_ranker(
         item_count=item_count,
         model=config.model,
         channels=_table_channels(model),
+        retrieval=config.retrieval,
     ).save(staged)
     warmup.write(staged, config, sizes, read_vocabulary(transform_dir, names.ITEM_VOCABULARY))
     if target.exists():
@@ -90,7 +91,7 @@ def export_ranker(
 
 
 def _table_channels(model: Ranker) -> tuple[str, ...]:
-    """Item channels of the model's float tables; none where it has no such tables, or codes in their place."""
+    """Item channels of the model's float tables; none where it has no such tables, or others in their place."""
     pairs = getattr(model, "pairs", None)
     return tuple(pairs.channels) if isinstance(pairs, PairTable) else ()
 

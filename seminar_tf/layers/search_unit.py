@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from seminar_tf.layers.largest import largest
 from seminar_tf.layers.masking import NEGATIVE
+
+# Folded targets [B, n, d] -> their inner products with the L pairs of each row, [B, n, L].
+Products = Callable[[tf.Tensor], tf.Tensor]
 
 
 def kept(scores: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
@@ -23,6 +28,10 @@ def kept(scores: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
     left = k - tf.reduce_sum(tf.cast(above, tf.int32), axis=-1, keepdims=True)
     exact = above | (ties & (tf.cumsum(tf.cast(ties, tf.int32), axis=-1) <= left))
     return tf.tensor_scatter_nd_update(chosen, tied[:, tf.newaxis], exact)
+
+
+def _products_with(keys: tf.Tensor) -> Products:
+    return lambda folded: tf.matmul(folded, keys, transpose_b=True)
 
 
 @tf.keras.utils.register_keras_serializable(package="seminar_tf")
@@ -63,7 +72,7 @@ class SearchUnit(tf.keras.layers.Layer):
     def scores(
         self,
         target: tf.Tensor,
-        keys: tf.Tensor,
+        keys: tf.Tensor | Products,
         mask: tf.Tensor,
         bias: tf.Tensor | None = None,
         kernels: tuple[tf.Tensor, tf.Tensor] | None = None,
@@ -72,7 +81,7 @@ class SearchUnit(tf.keras.layers.Layer):
 
         Args:
           target: [B, N, d].
-          keys: [B, L, d].
+          keys: [B, L, d], or what multiplies targets with them, where they are held as codes.
           mask: [B, L] bool; `call` wants it right-padded, True first.
           bias: [B, L], the recency bias averaged over heads ([B, L, H] with `per_head`), or None.
           kernels: W^Q and W^K ([d, d] each) where they are shared.
@@ -83,28 +92,29 @@ class SearchUnit(tf.keras.layers.Layer):
         if self.shared and kernels is None:
             raise ValueError("SearchUnit: shared=True needs `kernels`, the W^Q and W^K of the exact search unit.")
         query_kernel, key_kernel = kernels if self.shared and kernels else (self.query_kernel, self.key_kernel)
-        scores = self._products(target, tf.stop_gradient(keys), query_kernel, key_kernel)
+        products = keys if callable(keys) else _products_with(tf.stop_gradient(keys))
+        scores = self._alpha(target, products, query_kernel, key_kernel)
         if bias is not None:
             bias = tf.stop_gradient(tf.cast(bias, scores.dtype))
             scores += tf.transpose(bias, (0, 2, 1))[:, tf.newaxis] if self.per_head else bias[:, tf.newaxis]
         # Masked before top-K, so that padding never takes a place among the K (known fault 5).
         return tf.where(self._over_lists(mask), scores, tf.cast(NEGATIVE, scores.dtype))
 
-    def _products(
-        self, target: tf.Tensor, keys: tf.Tensor, query_kernel: tf.Tensor, key_kernel: tf.Tensor
+    def _alpha(
+        self, target: tf.Tensor, products: Products, query_kernel: tf.Tensor, key_kernel: tf.Tensor
     ) -> tf.Tensor:
         """alpha without bias, in the shape of `scores`."""
         head_dim = self.dim // self.heads
         if not self.per_head:
             fold = tf.matmul(query_kernel, key_kernel, transpose_b=True) / (self.heads * head_dim**0.5)
-            return tf.matmul(tf.stop_gradient(target @ tf.cast(fold, target.dtype)), keys, transpose_b=True)
+            return products(tf.stop_gradient(target @ tf.cast(fold, target.dtype)))
         split = (self.dim, self.heads, head_dim)
         fold = tf.einsum("dhe,fhe->dhf", tf.reshape(query_kernel, split), tf.reshape(key_kernel, split)) / head_dim**0.5
         folded = target @ tf.cast(tf.reshape(fold, (self.dim, self.heads * self.dim)), target.dtype)
         shape = tf.shape(target)
         folded = tf.reshape(folded, (shape[0], shape[1] * self.heads, self.dim))
-        scores = tf.matmul(tf.stop_gradient(folded), keys, transpose_b=True)
-        return tf.reshape(scores, (shape[0], shape[1], self.heads, tf.shape(keys)[1]))
+        scores = products(tf.stop_gradient(folded))
+        return tf.reshape(scores, (shape[0], shape[1], self.heads, tf.shape(scores)[-1]))
 
     def _over_lists(self, x: tf.Tensor) -> tf.Tensor:
         """[B, L] -> a view that broadcasts over the lists of a request: [B, 1, L], or [B, 1, 1, L]."""
@@ -113,7 +123,7 @@ class SearchUnit(tf.keras.layers.Layer):
     def call(
         self,
         target: tf.Tensor,
-        keys: tf.Tensor,
+        keys: tf.Tensor | Products,
         mask: tf.Tensor,
         bias: tf.Tensor | None = None,
         kernels: tuple[tf.Tensor, tf.Tensor] | None = None,
@@ -121,11 +131,11 @@ class SearchUnit(tf.keras.layers.Layer):
         """Positions of the best pairs; arguments as in `scores`.
 
         Returns:
-          positions: [B, N, K'] int32 into L, in any order; K' = min(K, L). [B, N, H, K'] with `per_head`.
+          positions: [B, N, K'] int32 into L, best first; K' = min(K, L). [B, N, H, K'] with `per_head`.
           valid: bool of the same shape, False where the history has fewer than K' pairs.
         """
         scores = self.scores(target, keys, mask, bias, kernels)
-        _, positions = tf.math.top_k(scores, k=self._k(scores), sorted=False)
+        positions = largest(scores, self._k(scores))
         # By length, not by value: histories are right-padded, so a padded position is one at or past the length.
         count = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1, keepdims=True)
         return positions, positions < self._over_lists(count)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
 from seminar_tf.features import names
-from seminar_tf.models.pair_table import FusedPairs, FusedTable
+from seminar_tf.layers.search_unit import Products
+from seminar_tf.models.pair_table import FusedTable, Pairs
 from seminar_tf.models.windows import ages
 
 
@@ -27,7 +29,7 @@ class FusedBatch:
       gap: [B, L] int64, request time minus pair time, ms. position: [B, L] int32, 0 for the newest pair.
     """
 
-    pairs: FusedPairs
+    pairs: Pairs
     history_items: tf.Tensor
     history_queries: tf.Tensor
     candidates: tf.Tensor
@@ -43,15 +45,25 @@ class FusedBatch:
 
     def candidate_items(self) -> tf.Tensor:
         """[B, N, d] gated items of the candidates, query left out."""
-        return tf.gather(self.pairs.items, self.candidates)
+        return self.pairs.item(self.candidates)
 
     def queries(self) -> tf.Tensor:
         """[B, d] query vectors of the requests."""
-        return tf.gather(self.pairs.queries, self.query)
+        return self.pairs.query(self.query)
 
     def keys(self) -> tf.Tensor:
         """[B, L, d] history pairs without a gradient."""
-        return self.pairs.constant().pairs(self.history_items, self.history_queries)
+        return self.pairs.history(self.history_items, self.history_queries)
+
+    def products(self) -> Products | None:
+        """Inner products of folded targets with the history by look-ups; None where no codes are held."""
+        by_code = getattr(self.pairs, "products", None)
+        return None if by_code is None else lambda folded: by_code(folded, self.history_items, self.history_queries)
+
+    def look_up(self) -> Any:
+        """Whether `products` is the faster way for this batch: a bool, or one of the graph."""
+        shape = [size or tf.shape(x)[1] for x in (self.candidates, self.history_items) for size in x.shape[1:]]
+        return self.pairs.look_up(*shape)  # type: ignore[attr-defined]
 
     def picked(self, places: tf.Tensor) -> tf.Tensor:
         """History pairs at some positions: [B, ...] int32 into L -> [B, ..., d]."""

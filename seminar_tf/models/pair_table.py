@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -54,6 +54,18 @@ def _pairs(
     return query + share[..., tf.newaxis] * difference, gradient
 
 
+class Pairs(Protocol):
+    """Vectors of a batch's items and queries by row, whether they are held or decoded on demand."""
+
+    def pairs(self, item_rows: tf.Tensor, query_rows: tf.Tensor) -> tf.Tensor: ...
+
+    def item(self, item_rows: tf.Tensor) -> tf.Tensor: ...
+
+    def query(self, query_rows: tf.Tensor) -> tf.Tensor: ...
+
+    def history(self, item_rows: tf.Tensor, query_rows: tf.Tensor) -> tf.Tensor: ...
+
+
 @dataclass(frozen=True)
 class FusedPairs:
     """Fused vectors of all items and queries of a batch; a pair is a row of each.
@@ -72,9 +84,17 @@ class FusedPairs:
         """x_pair: [...] int32 rows of `items` and of `queries` -> [..., d]."""
         return _pairs(self.items, self.item_weight, self.queries, self.query_weight, item_rows, query_rows)
 
-    def constant(self) -> FusedPairs:
-        """The same vectors, through which no gradient flows."""
-        return FusedPairs(*(tf.stop_gradient(x) for x in vars(self).values()))
+    def item(self, item_rows: tf.Tensor) -> tf.Tensor:
+        """Gated items: [...] int32 rows -> [..., d]."""
+        return tf.gather(self.items, item_rows)
+
+    def query(self, query_rows: tf.Tensor) -> tf.Tensor:
+        """Query vectors: [...] int32 rows -> [..., d]."""
+        return tf.gather(self.queries, query_rows)
+
+    def history(self, item_rows: tf.Tensor, query_rows: tf.Tensor) -> tf.Tensor:
+        """`pairs` of whole histories, through which no gradient flows: [B, L] int32 rows -> [B, L, d]."""
+        return FusedPairs(*(tf.stop_gradient(x) for x in vars(self).values())).pairs(item_rows, query_rows)
 
 
 def _is_small(table: tf.Variable) -> bool:
@@ -101,9 +121,7 @@ class FusedTable(tf.keras.layers.Layer):
         """Query ids [n] -> vectors [n, d] and gate log weights [n]. Subclasses define it."""
         raise NotImplementedError
 
-    def fuse(
-        self, items: tf.Tensor, queries: tf.Tensor, training: bool = False
-    ) -> tuple[FusedPairs, tf.Tensor, tf.Tensor]:
+    def fuse(self, items: tf.Tensor, queries: tf.Tensor, training: bool = False) -> tuple[Pairs, tf.Tensor, tf.Tensor]:
         """Fuses every item and query of a batch, each once.
 
         Args:
@@ -117,6 +135,13 @@ class FusedTable(tf.keras.layers.Layer):
         item, item_rows = self._items(items, training)
         query, query_rows = self._queries(queries, training)
         return FusedPairs(*item, *query), item_rows, query_rows
+
+    def held(self, name: str, values: np.ndarray) -> tf.Variable:
+        """A weight that never trains."""
+        # Assigned, not an initializer constant, which a graph would hold a second time.
+        held = self.add_weight(name=name, shape=values.shape, dtype=values.dtype, initializer="zeros", trainable=False)
+        held.assign(values)
+        return held
 
     def _items(self, ids: tf.Tensor, training: bool) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
         """Fused items that hold those of `ids`, and the row of each."""
@@ -163,10 +188,7 @@ class PairTable(FusedTable):
         self.item_table = self._table("item_table", tables.item)
         self.query_table = self._table("query_table", tables.query)
         # A weight that never trains, so that a checkpoint says by itself which channels an item has.
-        self.item_mask = self.add_weight(
-            name="item_mask", shape=tables.item_mask.shape, dtype=tf.bool, initializer="zeros", trainable=False
-        )
-        self.item_mask.assign(tables.item_mask)
+        self.item_mask = self.held("item_mask", tables.item_mask)
         self.projections = self.add_weight(
             name="projections",  # G_j, query first
             shape=(self.count, self.dim, self.dim),

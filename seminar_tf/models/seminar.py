@@ -13,12 +13,14 @@ from seminar_tf.features import names
 from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.features.vocabulary import FeatureSizes
 from seminar_tf.layers import seeding
+from seminar_tf.layers.branching import either
+from seminar_tf.layers.distinct import are_shapes_static
 from seminar_tf.layers.exact_search_unit import ExactSearchUnit
 from seminar_tf.layers.interest_unit import InterestUnit
 from seminar_tf.layers.masking import masked_mean
 from seminar_tf.layers.prediction_head import PredictionHead
 from seminar_tf.layers.recency_bias import RecencyBias
-from seminar_tf.layers.search_unit import SearchUnit
+from seminar_tf.layers.search_unit import Products, SearchUnit
 from seminar_tf.layers.short_branch import ShortBranch, last_positions
 from seminar_tf.losses.click import listwise, masked_bce
 from seminar_tf.models.base import MultiLossModel
@@ -161,11 +163,10 @@ class Seminar(MultiLossModel):
 
     def _lifelong(self, target: tf.Tensor, seen: FusedBatch, training: bool) -> tf.Tensor:
         """GSU, then ESU: [B, N, d] candidates -> [B, N, d] x_lifelong."""
-        keys = seen.keys()
         bias = self._search_bias(seen)
         kernels = (self.exact.query_kernel, self.exact.key_kernel) if self.config.share_gsu_esu else None
 
-        def gather() -> tf.Tensor:
+        def gather(keys: tf.Tensor | Products) -> tf.Tensor:
             chosen, valid = self.search(target, keys, seen.mask, bias, kernels)
             recent = None
             if self.recency is not None:
@@ -175,17 +176,25 @@ class Seminar(MultiLossModel):
                 recent = tf.einsum("bnhkh->bnhk", recent) if own else tf.transpose(recent, (0, 1, 3, 2))
             return self.exact(target, seen.picked(chosen), valid, recent)
 
-        def dense() -> tf.Tensor:
+        def dense(keys: tf.Tensor) -> tf.Tensor:
             keep = self.search.keep(target, keys, seen.mask, bias, kernels)
             recent = None if self.recency is None else tf.transpose(self.recency(seen.gap, seen.position), (0, 2, 1))
             return self.exact.over_history(target, keys, keep, recent)
 
-        if training:
-            return gather()
-        # One weight a head and pair (H L) against K vectors of d: what takes less memory for many candidates.
-        lists = self.config.heads if self.config.top_k_per_head else 1
-        fits = self.config.heads * tf.shape(keys)[1] <= 2 * lists * self.config.top_k * self.config.dim
-        return tf.cond(fits & (tf.shape(target)[1] >= _MANY_CANDIDATES), dense, gather)
+        def by_product() -> tf.Tensor:
+            keys = seen.keys()
+            if training or are_shapes_static():
+                return gather(keys)
+            # One weight a head and pair (H L) against K vectors of d: what takes less memory for many candidates.
+            lists = self.config.heads if self.config.top_k_per_head else 1
+            fits = self.config.heads * tf.shape(keys)[1] <= 2 * lists * self.config.top_k * self.config.dim
+            many = tf.shape(target)[1] >= _MANY_CANDIDATES
+            return tf.cond(fits & many, lambda: dense(keys), lambda: gather(keys))
+
+        products = seen.products()
+        if products is None:
+            return by_product()
+        return either(seen.look_up(), lambda: gather(products), by_product)
 
     def _search_bias(self, seen: FusedBatch) -> tf.Tensor | None:
         """The GSU's recency bias: [B, L] averaged over heads, [B, L, H] where each head keeps its own K."""

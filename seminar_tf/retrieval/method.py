@@ -6,6 +6,7 @@ import abc
 
 import tensorflow as tf
 
+from seminar_tf.layers.largest import largest
 from seminar_tf.layers.masking import NEGATIVE
 
 Index = tuple[tf.Tensor, ...]
@@ -65,7 +66,7 @@ class SearchMethod(abc.ABC):
           [B, N, K] int32 into L, best first.
         """
         scores = with_bias(self.scores(index, items, queries), mask, bias)
-        return tf.math.top_k(scores, k).indices
+        return largest(scores, k)
 
 
 def with_bias(scores: tf.Tensor, mask: tf.Tensor | None, bias: tf.Tensor | None) -> tf.Tensor:

@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from seminar_tf.layers.centroids import decode
+from seminar_tf.layers.centroids import decode, inner_products, looked_up, looked_up_by_column
 from seminar_tf.layers.channel_gate import ChannelGate
+from seminar_tf.layers.distinct import are_shapes_static, distinct
 from seminar_tf.layers.masking import NEGATIVE
-from seminar_tf.models.pair_table import FusedPairs, FusedTable
-from seminar_tf.models.seminar import Seminar
+from seminar_tf.models.pair_table import FusedTable
 from seminar_tf.retrieval.exact import gate_weights
 from seminar_tf.retrieval.quantizer import QuantizedTables
-from seminar_tf.retrieval.tables import gsu_tables
+
+# (N, L) of a call, numbers or scalars of a graph -> whether look-ups are the faster way.
+LookUp = Callable[[Any, Any], Any]
 
 
 class QuantizedPairTable(FusedTable):
     """Takes the place of a trained PairTable, for inference: S bytes a channel and one gate logit instead of d floats.
 
-    Each distinct item and query of a call is decoded once, gated and fused; the search and everything after it then
-    see decoded pairs, candidates' among them. No variable of it trains.
+    Pairs are decoded where they are used: candidates and the pairs that the search has kept always, a whole history
+    only where it is searched by one product. No variable of it trains.
 
     Args:
       codes: of the model's tables.
+      look_up: when the search looks scores up by code, and no history is decoded.
     """
 
-    def __init__(self, codes: QuantizedTables, **kwargs: Any) -> None:
+    def __init__(self, codes: QuantizedTables, look_up: LookUp, **kwargs: Any) -> None:
         super().__init__(trainable=False, **kwargs)
         self.channels = codes.channels[1:]
         self.dim, self.rows, self.query_rows = codes.dim, len(codes.item_codes), len(codes.query_codes)
-        self.item_codes = self._held("item_codes", codes.item_codes)
-        self.query_codes = self._held("query_codes", codes.query_codes)
-        self.item_logit = self._held("item_logit", codes.item_logit)
-        self.query_logit = self._held("query_logit", codes.query_logit)
-        self.centroids = self._held("centroids", codes.centroids)
-        self.rotation = self._held("rotation", codes.rotation)
-
-    def _held(self, name: str, values: np.ndarray) -> tf.Variable:
-        # Assigned, not an initializer constant, which a graph would hold a second time.
-        held = self.add_weight(name=name, shape=values.shape, dtype=values.dtype, initializer="zeros", trainable=False)
-        held.assign(values)
-        return held
+        self.look_up = look_up
+        self.item_codes = self.held("item_codes", codes.item_codes)
+        self.query_codes = self.held("query_codes", codes.query_codes)
+        self.item_logit = self.held("item_logit", codes.item_logit)
+        self.query_logit = self.held("query_logit", codes.query_logit)
+        self.item_centroids = self.held("item_centroids", codes.item_centroids)
+        self.query_centroids = self.held("query_centroids", codes.query_centroids)
+        self.rotation = self.held("rotation", codes.rotation)
 
     def fused_items(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Item ids [n] -> gated item vectors [n, d] and gate log weights [n]."""
         logits = tf.gather(self.item_logit, ids)
         weights, log_weight = ChannelGate.shares(logits, logits > NEGATIVE)
-        x = decode(self.centroids, tf.gather(self.item_codes, ids), first=1)
+        x = decode(self.item_centroids, tf.gather(self.item_codes, ids))
         return self._back(tf.reduce_sum(weights[..., tf.newaxis] * x, axis=1)), log_weight
 
     def fused_queries(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -57,7 +57,8 @@ class QuantizedPairTable(FusedTable):
 
     def query_vector(self, ids: tf.Tensor) -> tf.Tensor:
         """x^(query) of query ids: [n] -> [n, d]; zeros where there is none."""
-        vectors = self._back(decode(self.centroids, tf.gather(self.query_codes, ids)[:, tf.newaxis])[:, 0])
+        codes = tf.gather(self.query_codes, ids)[:, tf.newaxis]
+        vectors = self._back(decode(self.query_centroids[tf.newaxis], codes)[:, 0])
         present = tf.gather(self.query_logit, ids) > NEGATIVE
         return tf.cast(present, vectors.dtype)[:, tf.newaxis] * vectors
 
@@ -66,35 +67,88 @@ class QuantizedPairTable(FusedTable):
 
     def fuse(
         self, items: tf.Tensor, queries: tf.Tensor, training: bool = False
-    ) -> tuple[FusedPairs, tf.Tensor, tf.Tensor]:
-        """As PairTable.fuse, in inference.
+    ) -> tuple[CodedPairs, tf.Tensor, tf.Tensor]:
+        """As PairTable.fuse, in inference; rows are ids.
 
         Raises:
           ValueError: it is asked to train.
         """
         if training:
             raise ValueError("QuantizedPairTable holds codes, which do not train: train the float model.")
-        return super().fuse(items, queries)
+        return CodedPairs(self), items, queries
+
+    def products(self, folded: tf.Tensor, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+        """Inner products of targets with coded pairs, by look-ups.
+
+        Args:
+          folded: [B, n, d] x_t A.
+          items, queries: [B, L] int32 ids.
+
+        Returns:
+          [B, n, L].
+        """
+        rotated = folded @ tf.convert_to_tensor(self.rotation)
+        of_items = inner_products(rotated, self.item_centroids)
+        of_query = inner_products(rotated, self.query_centroids[tf.newaxis])
+        gamma = self.gate_weights(items, queries)
+        item_codes, query_codes = tf.gather(self.item_codes, items), tf.gather(self.query_codes, queries)
+        query_codes = query_codes[:, :, tf.newaxis]
+        if not are_shapes_static():
+            return looked_up(of_items, item_codes, gamma[..., 1:]) + looked_up(of_query, query_codes, gamma[..., :1])
+        gamma = tf.transpose(gamma, (0, 2, 1))
+        item_codes, query_codes = (tf.transpose(codes, (0, 2, 3, 1)) for codes in (item_codes, query_codes))
+        by_item = looked_up_by_column(of_items, item_codes, gamma[:, 1:])
+        return by_item + looked_up_by_column(of_query, query_codes, gamma[:, :1])
 
     def gate_weights(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
-        """gamma of pairs: [n] and [n] int32 ids -> [n, M+1], query first."""
-        query_logit = tf.gather(self.query_logit, queries)[:, tf.newaxis]
-        logits = tf.concat([query_logit, tf.gather(self.item_logit, items)], axis=1)
-        return gate_weights(logits)
+        """gamma of pairs: [...] and [...] int32 ids -> [..., M+1], query first."""
+        query_logit = tf.gather(self.query_logit, queries)[..., tf.newaxis]
+        return gate_weights(tf.concat([query_logit, tf.gather(self.item_logit, items)], axis=-1))
 
 
-def hold_codes(model: Seminar, codes: QuantizedTables) -> None:
-    """Puts codes in the place of a trained model's float tables, for export; the model can train no more.
+@dataclass(frozen=True)
+class CodedPairs:
+    """FusedPairs of a table of codes: rows are ids, vectors are decoded on demand.
 
-    Raises:
-      ValueError: the codes are of another model's tables.
+    Attributes:
+      table: the codes.
     """
-    tables = gsu_tables(model)
-    if codes.channels != tables.channels or codes.dim != tables.dim:
-        mine, theirs = (tables.channels, tables.dim), (codes.channels, codes.dim)
-        raise ValueError(f"the codes are of channels and d {theirs}, the model has {mine}.")
-    for name in ("item_logit", "query_logit"):
-        one, other = getattr(codes, name), getattr(tables, name)
-        if one.shape != other.shape or not np.allclose(one, other, rtol=1e-4, atol=1e-4):
-            raise ValueError(f"the codes are of another model: {name} differs from that of this model's gate.")
-    model.pairs = QuantizedPairTable(codes, name="quantized_pairs")
+
+    table: QuantizedPairTable
+
+    def pairs(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+        """x_pair: [...] int32 ids -> [..., d]."""
+        item, query = self._flat(self.table.fused_items, items), self._flat(self.table.fused_queries, queries)
+        return ChannelGate.combine(*item, *query)
+
+    @staticmethod
+    def _flat(fused: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]], ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        vectors, weight = fused(tf.reshape(ids, [-1]))
+        shape = tf.shape(ids)
+        return tf.reshape(vectors, tf.concat([shape, [vectors.shape[-1]]], axis=0)), tf.reshape(weight, shape)
+
+    def item(self, items: tf.Tensor) -> tf.Tensor:
+        """Gated items: [...] -> [..., d]."""
+        return self._flat(self.table.fused_items, items)[0]
+
+    def query(self, queries: tf.Tensor) -> tf.Tensor:
+        """Query vectors: [...] -> [..., d]."""
+        return self._flat(self.table.fused_queries, queries)[0]
+
+    def history(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+        """Pairs of histories, each distinct item and query decoded once: [B, L] -> [B, L, d]."""
+        found = [
+            distinct(tf.reshape(ids, [-1]), rows)
+            for ids, rows in ((items, self.table.rows), (queries, self.table.query_rows))
+        ]
+        item, query = self.table.fused_items(found[0].ids), self.table.fused_queries(found[1].ids)
+        rows = [tf.reshape(one.row, tf.shape(items)) for one in found]
+        return ChannelGate.combine(*(tf.gather(x, rows[0]) for x in item), *(tf.gather(x, rows[1]) for x in query))
+
+    def products(self, folded: tf.Tensor, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+        """Inner products of targets and histories by look-ups, see QuantizedPairTable.products."""
+        return self.table.products(folded, items, queries)
+
+    def look_up(self, targets: Any, length: Any) -> Any:
+        """Whether `products` is the faster way for N targets on L pairs."""
+        return self.table.look_up(targets, length)

@@ -19,15 +19,17 @@ class QuantizedTables:
 
     Attributes:
       channels: names of the M+1 channels, query first.
-      centroids: (M+1, S, C, d / S) float32, of rotated vectors.
-      item_codes: (V, M, S) uint8. query_codes: (Q, S) uint8.
+      item_centroids: (M, S, C, d / S) float32, of rotated vectors.
+      query_centroids: (S_q, C, d / S_q) float32.
+      item_codes: (V, M, S) uint8. query_codes: (Q, S_q) uint8.
       item_logit, query_logit: as in GsuTables; a channel that is missing has codes too, and weight 0.
       rotation: (d, d) float32, the identity without OPQ; vectors are rotated by x @ R.
       fold: (d, d) float32, A.
     """
 
     channels: tuple[str, ...]
-    centroids: np.ndarray
+    item_centroids: np.ndarray
+    query_centroids: np.ndarray
     item_codes: np.ndarray
     query_codes: np.ndarray
     item_logit: np.ndarray
@@ -36,23 +38,24 @@ class QuantizedTables:
     fold: np.ndarray
 
     @property
-    def subvectors(self) -> int:
-        """S, N_bit of the paper."""
-        return int(self.centroids.shape[1])
-
-    @property
     def size(self) -> int:
         """C."""
-        return int(self.centroids.shape[2])
+        return int(self.item_centroids.shape[2])
 
     @property
     def dim(self) -> int:
         """d."""
-        return int(self.centroids.shape[1] * self.centroids.shape[3])
+        return int(self.item_centroids.shape[1] * self.item_centroids.shape[3])
+
+    @property
+    def bytes_per_pair(self) -> float:
+        """What a pair of a history takes: a byte a code, and its M+1 gate weights in float16."""
+        codes = self.item_codes[0].size + self.query_codes[0].size
+        return float(codes + 2 * len(self.channels))
 
     def codebook(self, channel: int) -> Codebook:
         """The codebook of a channel, query first."""
-        return Codebook(self.centroids[channel])
+        return Codebook(self.item_centroids[channel - 1] if channel else self.query_centroids)
 
     def decoded(self) -> GsuTables:
         """The tables that the codes stand for, in the unrotated space."""
@@ -82,16 +85,22 @@ class QuantizedTables:
 
 
 def quantize(
-    tables: GsuTables, subvectors: int = 8, size: int = 256, rotate: bool = False, seed: int = 0
+    tables: GsuTables,
+    subvectors: int = 8,
+    size: int = 256,
+    rotate: bool = False,
+    seed: int = 0,
+    query_subvectors: int | None = None,
 ) -> tuple[QuantizedTables, dict[str, CodebookQuality]]:
     """Fits a codebook a channel on the catalog's and the queries' vectors, and encodes them.
 
     Args:
       tables: vectors of every item and query; no user's data is in them (known fault 9).
-      subvectors: S of every channel.
+      subvectors: S of every item channel.
       size: C. Where there are fewer queries than this, every query is a centroid of its own.
       rotate: OPQ, one rotation for all channels, so that it is absorbed in the target's side once.
       seed: of the k-means.
+      query_subvectors: S_q of the query channel; None takes S.
 
     Returns:
       The codes, and how good they are by channel; the quality of a channel is of the vectors that are present.
@@ -99,25 +108,46 @@ def quantize(
     Raises:
       CodebookError: an item channel that has fewer vectors than centroids.
     """
-    rows = {tables.channels[0]: tables.query[tables.query_logit > NEGATIVE]}
-    for m, name in enumerate(tables.channels[1:]):
-        rows[name] = tables.item[tables.item_logit[:, m] > NEGATIVE, m]
+    rows = present_vectors(tables)
     rotation = np.eye(tables.dim, dtype=np.float32)
     if rotate:
         rotation = fit_rotation(np.concatenate(list(rows.values())), subvectors)
-    codebooks, quality = [], {}
-    for channel, (name, vectors) in enumerate(rows.items()):
-        rotated = vectors @ rotation
-        book = (_fit_few if channel == 0 else fit_codebook)(rotated, subvectors, size, seed, name)
-        codebooks.append(book)
-        if len(rotated):
-            quality[name] = book.quality(rotated)
-    items = [book.encode(tables.item[:, m] @ rotation) for m, book in enumerate(codebooks[1:])]
+    query, *items = rows.items()
+    books = [_fit_few(query[1] @ rotation, query_subvectors or subvectors, size, seed, query[0])]
+    books += [fit_codebook(vectors @ rotation, subvectors, size, seed, name) for name, vectors in items]
+    return encode(tables, books, rotation)
+
+
+def present_vectors(tables: GsuTables) -> dict[str, np.ndarray]:
+    """Channel name, query first, -> (n, d) vectors of the items or queries that have the channel."""
+    rows = {tables.channels[0]: tables.query[tables.query_logit > NEGATIVE]}
+    for m, name in enumerate(tables.channels[1:]):
+        rows[name] = tables.item[tables.item_logit[:, m] > NEGATIVE, m]
+    return rows
+
+
+def encode(
+    tables: GsuTables, books: list[Codebook], rotation: np.ndarray
+) -> tuple[QuantizedTables, dict[str, CodebookQuality]]:
+    """Codes of all vectors by given codebooks.
+
+    Args:
+      tables: vectors of every item and query.
+      books: a codebook a channel, query first, of rotated vectors.
+      rotation: (d, d) float32.
+
+    Returns:
+      As `quantize`.
+    """
+    present = present_vectors(tables).items()
+    quality = {name: book.quality(rows @ rotation) for book, (name, rows) in zip(books, present) if len(rows)}
+    items = [book.encode(tables.item[:, m] @ rotation) for m, book in enumerate(books[1:])]
     codes = QuantizedTables(
         channels=tables.channels,
-        centroids=np.stack([book.centroids for book in codebooks]),
+        item_centroids=np.stack([book.centroids for book in books[1:]]),
+        query_centroids=books[0].centroids,
         item_codes=np.stack(items, axis=1),
-        query_codes=codebooks[0].encode(tables.query @ rotation),
+        query_codes=books[0].encode(tables.query @ rotation),
         item_logit=tables.item_logit,
         query_logit=tables.query_logit,
         rotation=rotation,

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
-from seminar_tf.layers.centroids import code_rows
-from seminar_tf.retrieval.codes import PairCodes, looked_up
+from seminar_tf.layers.centroids import code_rows, looked_up
+from seminar_tf.retrieval.codes import PairCodes
 from seminar_tf.retrieval.method import Index, SearchMethod
 from seminar_tf.retrieval.quantizer import quantize
 from seminar_tf.retrieval.tables import GsuTables
@@ -44,26 +44,27 @@ class Sdc(SearchMethod):
         super().__init__("sdc_collapsed" if collapsed else "sdc")
         sides = [quantize(side, subvectors, size, seed=seed)[0] for side in halves(tables)]
         self._target, self._history = (PairCodes(side) for side in sides)
-        self._collapsed = collapsed
-        products = np.einsum("isce,jske->isckj", *(side.centroids for side in sides))
+        self._collapsed, self._count, self._size = collapsed, len(tables.channels), size
+        centroids = [np.concatenate([side.query_centroids[np.newaxis], side.item_centroids]) for side in sides]
+        products = np.einsum("isce,jske->isckj", *centroids)
         # Rows by the target's code, as code_rows has them: what that centroid gives with every one of the history's.
-        count = self._history.count
-        self._products = tf.constant(products.reshape(count * subvectors * size, size, count).astype(np.float32))
+        shape = (self._count * subvectors * size, size, self._count)
+        self._products = tf.constant(products.reshape(shape).astype(np.float32))
 
     def index(self, items: tf.Tensor, queries: tf.Tensor) -> Index:
         """Codes [B, L, M+1, S] uint8 and gamma [B, L, M+1] float16."""
-        return self._history(items, queries)
+        return _side_by_side(self._history(items, queries))
 
     def scores(self, index: Index, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
         """See SearchMethod."""
         codes, gamma = index
-        own, weights = self._target(items, queries)
+        own, weights = _side_by_side(self._target(items, queries))
         # [B, N, i, s, C, j] -> [B, N, i, j, s, C].
-        table = tf.transpose(tf.gather(self._products, code_rows(own, self._target.size)), (0, 1, 2, 5, 3, 4))
+        table = tf.transpose(tf.gather(self._products, code_rows(own, self._size)), (0, 1, 2, 5, 3, 4))
         table *= tf.cast(weights, tf.float32)[..., tf.newaxis, tf.newaxis, tf.newaxis]
         if self._collapsed:
             return looked_up(tf.reduce_sum(table, axis=2), codes, gamma)
-        return tf.add_n([looked_up(table[:, :, i], codes, gamma) for i in range(self._target.count)])
+        return tf.add_n([looked_up(table[:, :, i], codes, gamma) for i in range(self._count)])
 
     def is_exact(self) -> bool:
         """False."""
@@ -72,3 +73,9 @@ class Sdc(SearchMethod):
     def bytes_per_pair(self) -> float:
         """Its codes and gate weights."""
         return self._history.bytes
+
+
+def _side_by_side(pairs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Codes of all channels, query first, and gamma."""
+    items, query, gamma = pairs
+    return tf.concat([query, items], axis=-2), gamma

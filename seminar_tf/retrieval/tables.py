@@ -94,16 +94,17 @@ class GsuTables:
         )
 
 
-def gsu_tables(model: Seminar) -> GsuTables:
+def gsu_tables(model: Seminar, ranks: bool = True) -> GsuTables:
     """The tables of a trained model.
 
     Args:
-      model: one choice of K shared by the heads.
+      model: with float tables.
+      ranks: whether `fold` is to rank pairs, so that the heads must share one choice of K.
 
     Raises:
       ValueError: each head keeps K pairs of its own, so that no one matrix ranks the pairs.
     """
-    if model.config.top_k_per_head:
+    if ranks and model.config.top_k_per_head:
         raise ValueError(
             "model.top_k_per_head: each head ranks the history by a matrix of its own. Search methods need the heads' "
             "mean; set model.top_k_per_head to false."

@@ -13,7 +13,8 @@ from seminar_tf.export.metadata import MetadataError, ModelMetadata
 from seminar_tf.export.restored import restore_seminar
 from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features.vocabulary import feature_sizes
-from seminar_tf.retrieval.quantized_pair_table import QuantizedPairTable, hold_codes
+from seminar_tf.retrieval.hold import hold_codes, never
+from seminar_tf.retrieval.quantized_pair_table import QuantizedPairTable
 from seminar_tf.retrieval.quantizer import quantize
 from seminar_tf.retrieval.tables import gsu_tables
 from tests.serving import fake_ranker as fake
@@ -93,7 +94,7 @@ def test_a_table_of_codes_gives_the_pairs_that_the_codes_stand_for(exported, rot
     rng = np.random.default_rng(2)
     items = rng.integers(0, len(tables.item), (3, 7)).astype(np.int32)
     queries = rng.integers(0, len(tables.query), (3, 7)).astype(np.int32)
-    table = QuantizedPairTable(codes)
+    table = QuantizedPairTable(codes, never)
     wanted = codes.decoded().pairs(items, queries)
     np.testing.assert_allclose(table(items, queries), wanted, rtol=1e-4, atol=1e-5)
     fused, item_rows, query_rows = table.fuse(tf.reshape(items, [-1]), tf.reshape(queries, [-1]))

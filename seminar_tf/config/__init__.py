@@ -1,0 +1,23 @@
+"""Configuration: frozen dataclasses, one a stage of the road, read from YAML by `seminar_tf.config_io`.
+
+Symbols (L, K, d, H, N) are those of the paper (arXiv 2407.10714) and of docs/model.md.
+"""
+
+from seminar_tf.config.data import DataConfig, FeatureConfig
+from seminar_tf.config.model import ModelConfig
+from seminar_tf.config.pipeline import PipelineConfig
+from seminar_tf.config.release import EvaluationConfig, ServingConfig
+from seminar_tf.config.retrieval import RetrievalConfig
+from seminar_tf.config.training import STRATEGIES, TrainConfig
+
+__all__ = [
+    "STRATEGIES",
+    "DataConfig",
+    "EvaluationConfig",
+    "FeatureConfig",
+    "ModelConfig",
+    "PipelineConfig",
+    "RetrievalConfig",
+    "ServingConfig",
+    "TrainConfig",
+]

@@ -1,0 +1,40 @@
+"""The whole configuration of a pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from seminar_tf.config.data import DataConfig, FeatureConfig
+from seminar_tf.config.model import ModelConfig
+from seminar_tf.config.release import EvaluationConfig, ServingConfig
+from seminar_tf.config.retrieval import RetrievalConfig
+from seminar_tf.config.training import TrainConfig
+from seminar_tf.config_io import check
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """The whole road. `name` and `root` say where artifacts go; every random draw derives from `seed`."""
+
+    name: str = "seminar"
+    root: str = "runs"
+    seed: int = 1
+    data: DataConfig = field(default_factory=DataConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    psu: TrainConfig = field(default_factory=TrainConfig)
+    seminar: TrainConfig = field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    serving: ServingConfig = field(default_factory=ServingConfig)
+    beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)
+
+    def __post_init__(self) -> None:
+        valid = bool(self.name) and all(c.isalnum() or c in "-_" for c in self.name)
+        check(valid, "name", self.name, "letters, digits, - and _")
+        check(self.seed >= 0, "seed", self.seed, "0 or more")
+        if self.retrieval.tables == "codes":
+            for name in ("subvectors", "query_subvectors"):
+                divides = self.model.dim % getattr(self.retrieval, name) == 0
+                wanted = f"a divisor of model.dim ({self.model.dim})"
+                check(divides, f"retrieval.{name}", getattr(self.retrieval, name), wanted)

@@ -1,0 +1,57 @@
+"""What a model must reach, what is exported, and where it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seminar_tf.config_io import check, positive
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What the Evaluator measures and what a model must reach to be pushed.
+
+    Attributes:
+      candidates: `full` (rank among the whole catalog) or `sampled` (the true item and `negatives` others).
+      negatives: with `sampled`, negatives per target, drawn anew for each split and seed.
+      cutoffs: k of NDCG@k and HIT@k.
+      exclude_history: leave items of the visible history out of the candidates.
+      min_ndcg_at_10: NDCG@10 below which a model is not blessed.
+      max_ndcg_drop: how far below the last blessed model NDCG@10 may fall.
+      max_requests: test requests evaluated, drawn by user hash; 0 takes all.
+    """
+
+    candidates: str = "full"
+    negatives: int = 99
+    cutoffs: tuple[int, ...] = (5, 10, 50)
+    exclude_history: bool = False
+    min_ndcg_at_10: float = 0.0
+    max_ndcg_drop: float = 0.01
+    max_requests: int = 0
+
+    def __post_init__(self) -> None:
+        check(self.candidates in ("full", "sampled"), "evaluation.candidates", self.candidates, "full or sampled")
+        positive("evaluation.negatives", self.negatives)
+        sound = 10 in self.cutoffs and min(self.cutoffs) > 0
+        check(sound, "evaluation.cutoffs", self.cutoffs, "numbers above 0, 10 among them (the gate is on NDCG@10)")
+        check(self.max_requests >= 0, "evaluation.max_requests", self.max_requests, "0 or more")
+
+
+@dataclass(frozen=True)
+class ServingConfig:
+    """What is exported and where it is pushed.
+
+    Attributes:
+      model_name: name that TF Serving and clients use.
+      push_dir: folder of numbered versions; empty means `<root>/serving/<model_name>`.
+      warmup_candidates: candidate widths of the warm-up requests.
+    """
+
+    model_name: str = "ranker"
+    push_dir: str = ""
+    warmup_candidates: tuple[int, ...] = (1, 16, 200)
+
+    def __post_init__(self) -> None:
+        check(bool(self.model_name), "serving.model_name", self.model_name, "a name")
+        fits = all(width > 0 for width in self.warmup_candidates)
+        check(fits, "serving.warmup_candidates", self.warmup_candidates, "widths above 0")
