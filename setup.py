@@ -14,7 +14,7 @@ setup(
     version=__version__,
     description="Search-enhanced multi-modal lifelong recommender (SEMINAR) on TensorFlow, TFX and TF Serving",
     packages=find_packages(include=["seminar_tf*", "components*", "pipelines*", "serving*"]),
-    package_data={"pipelines": ["configs/*.yaml"]},
+    package_data={"pipelines": ["configs/*.yaml"], "seminar_tf": ["retrieval/measured.json"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow-cpu>=2.16.2",

@@ -1,7 +1,8 @@
 """The pipeline: from the canonical tables to a pushed, versioned SavedModel.
 
 BehaviorExampleGen -> StatisticsGen, ImportSchemaGen, ExampleValidator -> Transform -> Trainer (PSU) -> Trainer
-(SEMINAR, restoring the PSU's tables) -> Evaluator (against the last blessed model) -> Pusher.
+(SEMINAR, restoring the PSU's tables) -> Quantizer (the tables that are served) -> RecallEvaluator (against exact
+attention) and Evaluator (against the last blessed model) -> Pusher.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from tfx.proto import transform_pb2
 from components.behavior_example_gen.component import BehaviorExampleGen
 from components.evaluator.eval_config import eval_config
 from components.pusher.component import Pusher
+from components.quantizer.component import Quantizer
+from components.recall_evaluator.component import RecallEvaluator
 from pipelines import schema
 from pipelines.fingerprint import code_fingerprint
 from seminar_tf.config import DataConfig, EvaluationConfig, PipelineConfig, RetrievalConfig
@@ -39,7 +42,23 @@ _TRAINER_CODE = (
     "seminar_tf/models",
     "seminar_tf/training",
 )
-_EXPORT_CODE = ("seminar_tf/export", "components/evaluator", "components/pusher")
+_EXPORT_CODE = ("seminar_tf/export", "seminar_tf/retrieval")
+_QUANTIZER_CODE = (
+    "components/quantizer",
+    *_EXPORT_CODE,
+    "seminar_tf/features",
+    "seminar_tf/layers",
+    "seminar_tf/models",
+)
+_RECALL_CODE = (
+    "components/recall_evaluator",
+    "components/evaluator/slices.py",
+    "seminar_tf/evaluation",
+    "seminar_tf/export",
+    "seminar_tf/layers",
+    "seminar_tf/models",
+    "seminar_tf/training",
+)
 
 
 def artifacts_dir(config: PipelineConfig) -> Path:
@@ -121,6 +140,20 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[tfx.dsl.compo
     )
     psu = _trainer(config, spec, transform, "psu").with_id(PSU_ID)
     seminar = _trainer(config, spec, transform, "seminar", base_model=psu.outputs["model"]).with_id(SEMINAR_ID)
+    quantizer = Quantizer(
+        model=seminar.outputs["model"],
+        transform_graph=transform.outputs["transform_graph"],
+        config=_serving_part(config),
+        code=code_fingerprint(*_QUANTIZER_CODE),
+    )
+    recall = RecallEvaluator(
+        examples=transform.outputs["transformed_examples"],
+        model=seminar.outputs["model"],
+        served_model=quantizer.outputs["served_model"],
+        retrieval=config.retrieval,
+        seed=config.seed,
+        code=code_fingerprint(*_RECALL_CODE),
+    )
     blessed = tfx.dsl.Resolver(
         strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
@@ -128,22 +161,47 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[tfx.dsl.compo
     ).with_id("LatestBlessedModel")
     evaluator = tfx.components.Evaluator(
         examples=transform.outputs["transformed_examples"],
-        model=seminar.outputs["model"],
+        model=quantizer.outputs["served_model"],
         baseline_model=blessed.outputs["model"],
         eval_config=eval_config(config, spec),
         example_splits=list(names.SEGMENT_SPLITS),
         module_path="components.evaluator.module",
     )
     pusher = Pusher(
-        model=seminar.outputs["model"],
+        model=quantizer.outputs["served_model"],
         model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=recall.outputs["blessing"],
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(push_dir(config)))
         ),
     )
     return [
-        example_gen, statistics_gen, schema_gen, validator, transform, psu, seminar, blessed, evaluator, pusher,
+        example_gen, statistics_gen, schema_gen, validator, transform, psu, seminar, quantizer, recall, blessed,
+        evaluator, pusher,
     ]  # fmt: skip
+
+
+def _serving_part(config: PipelineConfig) -> PipelineConfig:
+    """What the exported model depends on: new thresholds or another serving folder export nothing again."""
+    thresholds = EvaluationConfig()
+    unread = RetrievalConfig()
+    return PipelineConfig(
+        root="",
+        seed=config.seed,
+        features=config.features,
+        model=config.model,
+        serving=dataclasses.replace(config.serving, push_dir=""),
+        evaluation=dataclasses.replace(
+            config.evaluation, min_ndcg_at_10=thresholds.min_ndcg_at_10, max_ndcg_drop=thresholds.max_ndcg_drop
+        ),
+        retrieval=dataclasses.replace(
+            config.retrieval,
+            requests=unread.requests,
+            candidates=unread.candidates,
+            min_recall=unread.min_recall,
+            max_ndcg_lost=unread.max_ndcg_lost,
+        ),
+    )
 
 
 def _trainer(
@@ -162,19 +220,15 @@ def _trainer(
     code: tuple[str, ...] = _TRAINER_CODE
     if stage == "seminar":
         code += _EXPORT_CODE
-        thresholds = EvaluationConfig()
+        served = _serving_part(config)
         relevant = dataclasses.replace(
-            relevant,
+            served,
+            psu=config.psu,
             # Whether a target is an event or a candidate of a logged request.
             data=DataConfig(targets=config.data.targets),
             seminar=config.seminar,
-            retrieval=config.retrieval if config.retrieval.train_codes else RetrievalConfig(),
-            serving=dataclasses.replace(config.serving, push_dir=""),
-            evaluation=dataclasses.replace(
-                config.evaluation,
-                min_ndcg_at_10=thresholds.min_ndcg_at_10,
-                max_ndcg_drop=thresholds.max_ndcg_drop,
-            ),
+            # How a model is served is the Quantizer's affair, unless it is to be trained for it.
+            retrieval=served.retrieval if config.retrieval.train_codes else RetrievalConfig(tables="float"),
         )
     return tfx.components.Trainer(
         run_fn=f"pipelines.trainers.{stage}.run_fn",

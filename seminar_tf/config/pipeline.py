@@ -33,8 +33,7 @@ class PipelineConfig:
         valid = bool(self.name) and all(c.isalnum() or c in "-_" for c in self.name)
         check(valid, "name", self.name, "letters, digits, - and _")
         check(self.seed >= 0, "seed", self.seed, "0 or more")
-        if self.retrieval.tables == "codes":
-            for name in ("subvectors", "query_subvectors"):
-                divides = self.model.dim % getattr(self.retrieval, name) == 0
-                wanted = f"a divisor of model.dim ({self.model.dim})"
-                check(divides, f"retrieval.{name}", getattr(self.retrieval, name), wanted)
+        if self.retrieval.tables == "codes" and self.retrieval.rotation != "weighted":
+            divides = self.model.dim % self.retrieval.subvectors == 0
+            wanted = f"a divisor of model.dim ({self.model.dim}), or retrieval.rotation weighted"
+            check(divides, "retrieval.subvectors", self.retrieval.subvectors, wanted)

@@ -8,6 +8,7 @@ from seminar_tf.config_io import check, positive
 
 TABLES = ("float", "fused", "codes")
 SEARCHES = ("auto", "decode", "lookup")
+ROTATIONS = ("weighted", "opq", "none")
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,12 @@ class RetrievalConfig:
       search: with `codes`, how a history is scored: `decode` (pairs rebuilt, one product), `lookup` (inner products
         picked by code), or `auto` (what was measured to be faster for the request's N and L).
       fuse: quantize an item's fused vector, instead of each of its channels.
-      subvectors: S of an item's vector (N_bit of the paper), a divisor of model.dim; a byte each.
-      query_subvectors: the same of a query's vector.
+      subvectors: S of an item's vector (N_bit of the paper), a byte each; a divisor of model.dim unless rotation is
+        weighted.
+      query_subvectors: the same of a query's vector, a divisor of subvectors.
       centroids: C of each sub-vector, a power of 2 up to 256.
-      rotate: OPQ, a rotation before quantization under which it loses least.
+      rotation: before quantization: `weighted` (least loss of scores, and codes of equal worth), `opq` (least loss of
+        vectors) or `none`.
       train_codes: fine-tune with codes in the loop (straight-through), so that serving sees what training saw.
       commitment: with train_codes, weight of the loss that keeps vectors near their centroids.
       requests: eval requests, drawn by user hash, on which the exported model is held against exact attention.
@@ -35,10 +38,10 @@ class RetrievalConfig:
     tables: str = "fused"
     search: str = "auto"
     fuse: bool = True
-    subvectors: int = 32
-    query_subvectors: int = 16
+    subvectors: int = 48
+    query_subvectors: int = 8
     centroids: int = 256
-    rotate: bool = True
+    rotation: str = "weighted"
     train_codes: bool = False
     commitment: float = 0.25
     requests: int = 500
@@ -53,6 +56,10 @@ class RetrievalConfig:
             positive(f"retrieval.{name}", getattr(self, name))
         power = self.centroids in (2, 4, 8, 16, 32, 64, 128, 256)
         check(power, "retrieval.centroids", self.centroids, "a power of 2 from 2 to 256")
+        check(self.rotation in ROTATIONS, "retrieval.rotation", self.rotation, f"one of {', '.join(ROTATIONS)}")
+        divides = self.subvectors % self.query_subvectors == 0
+        wanted = f"a divisor of retrieval.subvectors ({self.subvectors})"
+        check(divides, "retrieval.query_subvectors", self.query_subvectors, wanted)
         check(self.commitment >= 0, "retrieval.commitment", self.commitment, "0 or more")
         check(0 <= self.min_recall <= 1, "retrieval.min_recall", self.min_recall, "0 to 1")
         check(self.max_ndcg_lost >= 0, "retrieval.max_ndcg_lost", self.max_ndcg_lost, "0 or more")

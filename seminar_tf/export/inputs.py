@@ -12,6 +12,12 @@ from seminar_tf.features import names
 
 RAW_SIGNATURE = "serving_default"
 INDEXED_SIGNATURE = "rank_indexed"
+# The same compiled by XLA, which TF Serving has switched off unless it is told (--xla_cpu_compilation_enabled).
+XLA_SIGNATURE = "rank_indexed_xla"
+# Which pairs of the history each candidate's score looks at.
+SEARCH_SIGNATURE = "search_history"
+PAIR_POSITION = "pair_position"
+PAIR_WEIGHT = "pair_weight"
 SCORE_PREFIX = "score_"
 
 

@@ -16,12 +16,26 @@ import numpy as np
 
 from seminar_tf.config import PipelineConfig
 from seminar_tf.export import warmup
-from seminar_tf.export.inputs import INDEXED, INDEXED_SIGNATURE, RAW, RAW_SIGNATURE, SCORE_PREFIX, Input
+from seminar_tf.export.inputs import (
+    INDEXED,
+    INDEXED_SIGNATURE,
+    PAIR_POSITION,
+    PAIR_WEIGHT,
+    RAW,
+    RAW_SIGNATURE,
+    SCORE_PREFIX,
+    SEARCH_SIGNATURE,
+    XLA_SIGNATURE,
+    Input,
+)
 from seminar_tf.export.metadata import ModelMetadata
+from seminar_tf.export.request_ids import at_least_one_column, clean, cut_history, window
 from seminar_tf.features import names
 from seminar_tf.features.lookup import IdLookup
 from seminar_tf.features.vocabulary import FeatureSizes, feature_sizes, read_vocabulary
+from seminar_tf.layers.distinct import static_shapes
 from seminar_tf.models.pair_table import PairTable
+from seminar_tf.models.seminar import Seminar
 
 import tensorflow as tf  # isort: skip
 
@@ -118,13 +132,23 @@ class RankerModule(tf.Module):
         self.length = config.model.serving_history_length
         self.tasks = tasks
         self._call: Callable[..., dict[str, tf.Tensor]] = lambda batch: model(batch, training=False)
+        self._compiled = tf.function(self._static, jit_compile=True)
+        self._search = model.search_history if isinstance(model, Seminar) else None
 
     def signatures(self) -> dict[str, Any]:
         """Signature name -> concrete function. `export.inputs` lists their inputs."""
-        return {
+        found = {
             RAW_SIGNATURE: _concrete(self._rank_raw, RAW),
             INDEXED_SIGNATURE: _concrete(self._rank_indexed, INDEXED),
         }
+        if self._search is not None:
+            found[XLA_SIGNATURE] = _concrete(self._rank_compiled, INDEXED)
+            found[SEARCH_SIGNATURE] = _concrete(self._search_history, INDEXED)
+        return found
+
+    def _static(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        with static_shapes(True):
+            return self._call(batch)
 
     def _rank_raw(self, inputs: dict[str, tf.Tensor]) -> Scores:
         """Strings to ids with the vocabularies of training, then as `rank_indexed`."""
@@ -148,14 +172,36 @@ class RankerModule(tf.Module):
         history = cut_history(inputs, self.length, inputs[names.HISTORY_ITEM_ID] > 0)
         return self._score({**inputs, **history})
 
-    def _score(self, batch: dict[str, tf.Tensor]) -> Scores:
-        """Probabilities (B, N) of a batch of ids; padding candidates get 0."""
+    def _rank_compiled(self, inputs: dict[str, tf.Tensor]) -> Scores:
+        history = cut_history(inputs, self.length, inputs[names.HISTORY_ITEM_ID] > 0)
+        return self._score({**inputs, **history}, self._compiled)
+
+    def _search_history(self, inputs: dict[str, tf.Tensor]) -> Scores:
+        """Positions in the given history of the pairs that the search keeps, -1 for none, and their weights."""
+        assert self._search is not None
+        real = inputs[names.HISTORY_ITEM_ID] > 0
+        batch, columns = self._prepared({**inputs, **cut_history(inputs, self.length, real)})
+        position, weight = self._search(batch)
+        found = (position >= 0) & _over(batch[names.CANDIDATE_ITEM_ID] > 0, position)
+        start = _over(window(real, self.length)[0][:, :1], position)
+        return {
+            PAIR_POSITION: tf.where(found, position + start, -1)[:, :columns],
+            PAIR_WEIGHT: tf.where(found, weight, 0.0)[:, :columns],
+        }
+
+    def _prepared(self, batch: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """A batch that the model can take, and how many candidates it had."""
         batch = clean(batch, self.sizes)
         columns = tf.shape(batch[names.CANDIDATE_ITEM_ID])[1]
         # The model never sees an axis without elements: a reshape with -1 has no answer there.
         for name in (names.CANDIDATE_ITEM_ID, names.USER_ATTRIBUTES):
-            batch[name] = _at_least_one_column(batch[name])
-        logits = self._call(batch)
+            batch[name] = at_least_one_column(batch[name])
+        return batch, columns
+
+    def _score(self, batch: dict[str, tf.Tensor], call: Callable[..., dict[str, tf.Tensor]] | None = None) -> Scores:
+        """Probabilities (B, N) of a batch of ids; padding candidates get 0."""
+        batch, columns = self._prepared(batch)
+        logits = (call or self._call)(batch)
         real = batch[names.CANDIDATE_ITEM_ID] > 0
         scores = {}
         for task in self.tasks:
@@ -194,62 +240,6 @@ def _checked(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {name: tf.identity(tensor) for name, tensor in inputs.items()}
 
 
-def cut_history(inputs: dict[str, tf.Tensor], length: int, real: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The newest pairs of each row, moved to the left.
-
-    Args:
-      inputs: holds the three history features, (B, L) each, oldest first, right-padded.
-      length: pairs to keep.
-      real: (B, L) bool, False at padding.
-
-    Returns:
-      The history features, (B, max(1, min(L, length))), padded on the right with zeros and "".
-    """
-    width = tf.shape(real)[1]
-    # The end of a row is behind its last real pair; the maximum over an empty row would be the lowest int32.
-    ends = tf.where(real, tf.range(1, width + 1)[tf.newaxis, :], 0)
-    end = tf.maximum(tf.reduce_max(ends, axis=1), 0)[:, tf.newaxis]
-    kept = tf.maximum(tf.minimum(width, length), 1)
-    position = tf.maximum(end - kept, 0) + tf.range(kept)[tf.newaxis, :]
-    inside = position < end
-    # One more column, of padding, so that an empty history has something to gather from.
-    source = tf.where(inside, position, width)
-    cut = {}
-    for name in (names.HISTORY_ITEM_ID, names.HISTORY_QUERY, names.HISTORY_TIMESTAMP):
-        padding = tf.constant("") if inputs[name].dtype == tf.string else tf.zeros([], inputs[name].dtype)
-        cut[name] = tf.gather(_add_column(inputs[name], padding), source, batch_dims=1)
-    return cut
-
-
-def clean(batch: dict[str, tf.Tensor], sizes: FeatureSizes) -> dict[str, tf.Tensor]:
-    """Ids that cannot be out of range: an out-of-range gather is an error on CPU and silently zero on GPU.
-
-    Ids above the table (a client with a newer vocabulary) become the last OOV bucket, negative ones padding. The query
-    of a real pair is at least the empty query, and padding carries no query and no time.
-    """
-    items = _in_range(batch[names.HISTORY_ITEM_ID], 0, sizes.items)
-    real = items > 0
-    history_query = _in_range(batch[names.HISTORY_QUERY], names.EMPTY_QUERY_ID, sizes.queries)
-    timestamp = batch[names.HISTORY_TIMESTAMP]
-    return {
-        names.HISTORY_ITEM_ID: items,
-        names.HISTORY_QUERY: tf.where(real, history_query, 0),
-        names.HISTORY_TIMESTAMP: tf.where(real, tf.maximum(timestamp, 0), tf.zeros_like(timestamp)),
-        names.CANDIDATE_ITEM_ID: _in_range(batch[names.CANDIDATE_ITEM_ID], 0, sizes.items),
-        names.QUERY: _in_range(batch[names.QUERY], names.EMPTY_QUERY_ID, sizes.queries),
-        names.REQUEST_TIMESTAMP: tf.maximum(batch[names.REQUEST_TIMESTAMP], 0),
-        names.USER_ATTRIBUTES: _in_range(batch[names.USER_ATTRIBUTES], 0, sizes.attributes),
-    }
-
-
-def _in_range(ids: tf.Tensor, lowest: int, rows: int) -> tf.Tensor:
-    return tf.cast(tf.clip_by_value(ids, lowest, rows - 1), tf.int32)
-
-
-def _add_column(values: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    return tf.concat([values, tf.fill([tf.shape(values)[0], 1], value)], axis=1)
-
-
-def _at_least_one_column(ids: tf.Tensor) -> tf.Tensor:
-    """(B, N) ids -> (B, max(N, 1)), with padding."""
-    return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])
+def _over(x: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """(B, n) -> a view that broadcasts over (B, N, .., K)."""
+    return tf.reshape(x, tf.concat([tf.shape(x), tf.ones(len(like.shape) - 2, tf.int32)], axis=0))

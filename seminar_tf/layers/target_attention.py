@@ -117,14 +117,21 @@ class TargetAttention(tf.keras.layers.Layer):
         """
         if len(keys.shape) == 5:
             return self._per_head(target, keys, mask, bias)
-        alpha = tf.matmul(self._folded(target), keys, transpose_b=True)
-        mask = mask[:, :, tf.newaxis]
-        return self._unfolded(_softmax(alpha, mask, bias) @ keys, mask)
+        return self._unfolded(self.weights_of(target, keys, mask, bias) @ keys, mask[:, :, tf.newaxis])
+
+    def weights_of(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
+        """The weights that `gathered` gives its keys; arguments as there.
+
+        Returns:
+          [B, N, H, K]; all equal where no key is valid.
+        """
+        if len(keys.shape) == 5:
+            return _softmax(tf.linalg.matvec(keys, self._folded(target)), mask, bias)
+        return _softmax(tf.matmul(self._folded(target), keys, transpose_b=True), mask[:, :, tf.newaxis], bias)
 
     def _per_head(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
         """`gathered` with keys [B, N, H, K, d] and mask [B, N, H, K]."""
-        alpha = tf.linalg.matvec(keys, self._folded(target))
-        return self._unfolded(tf.linalg.matvec(keys, _softmax(alpha, mask, bias), transpose_a=True), mask)
+        return self._unfolded(tf.linalg.matvec(keys, self.weights_of(target, keys, mask, bias), transpose_a=True), mask)
 
     def _folded(self, target: tf.Tensor) -> tf.Tensor:
         """(q W_h^Q) W_h^K^T / sqrt(d_h), to be multiplied with keys as they are: [B, N, d] -> [B, N, H, d]."""

@@ -13,24 +13,20 @@ from seminar_tf.features import names
 from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.features.vocabulary import FeatureSizes
 from seminar_tf.layers import seeding
-from seminar_tf.layers.branching import either
-from seminar_tf.layers.distinct import are_shapes_static
 from seminar_tf.layers.exact_search_unit import ExactSearchUnit
 from seminar_tf.layers.interest_unit import InterestUnit
 from seminar_tf.layers.masking import masked_mean
 from seminar_tf.layers.prediction_head import PredictionHead
 from seminar_tf.layers.recency_bias import RecencyBias
-from seminar_tf.layers.search_unit import Products, SearchUnit
+from seminar_tf.layers.search_unit import SearchUnit
 from seminar_tf.layers.short_branch import ShortBranch, last_positions
 from seminar_tf.losses.click import listwise, masked_bce
 from seminar_tf.models.base import MultiLossModel
 from seminar_tf.models.channel_tables import ChannelTables, restore
 from seminar_tf.models.fused_batch import FusedBatch, fuse_batch
+from seminar_tf.models.lifelong import LifelongBranch
 from seminar_tf.models.pair_table import PairTable
 from seminar_tf.models.request_features import calendar, same_item
-
-# Fewer candidates than this are always served by gathering K pairs each.
-_MANY_CANDIDATES = 16
 
 
 class Seminar(MultiLossModel):
@@ -144,7 +140,7 @@ class Seminar(MultiLossModel):
         candidates, moment = batch[names.CANDIDATE_ITEM_ID], batch[names.REQUEST_TIMESTAMP]
         seen = fuse_batch(self.pairs, batch, training)
         target, item, typed = seen.targets(), seen.candidate_items(), seen.queries()
-        blocks = [target, self._lifelong(target, seen, training)]
+        blocks = [target, self.lifelong(target, seen, training)]
         matches = [
             self._popularity(batch, training)[..., tf.newaxis],
             same_item(batch[names.HISTORY_ITEM_ID], candidates, seen.gap),
@@ -161,47 +157,28 @@ class Seminar(MultiLossModel):
         features = tf.concat([*blocks, tf.cast(joined, target.dtype)], axis=-1)
         return {task: self.heads[task](features, joined, step_seed) for task in self.tasks}
 
-    def _lifelong(self, target: tf.Tensor, seen: FusedBatch, training: bool) -> tf.Tensor:
-        """GSU, then ESU: [B, N, d] candidates -> [B, N, d] x_lifelong."""
-        bias = self._search_bias(seen)
-        kernels = (self.exact.query_kernel, self.exact.key_kernel) if self.config.share_gsu_esu else None
+    @property
+    def lifelong(self) -> LifelongBranch:
+        """GSU and ESU together."""
+        return LifelongBranch(self.config, self.search, self.exact, self.recency)
 
-        def gather(keys: tf.Tensor | Products) -> tf.Tensor:
-            chosen, valid = self.search(target, keys, seen.mask, bias, kernels)
-            recent = None
-            if self.recency is not None:
-                recent = self.recency(seen.pick(seen.gap, chosen), seen.pick(seen.position, chosen))
-                # A head that has pairs of its own, [B, N, H, K], needs its own column of [B, N, H, K, H] only.
-                own = self.config.top_k_per_head
-                recent = tf.einsum("bnhkh->bnhk", recent) if own else tf.transpose(recent, (0, 1, 3, 2))
-            return self.exact(target, seen.picked(chosen), valid, recent)
+    def search_history(self, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Which pairs the GSU keeps for each candidate, and their weights in the ESU.
 
-        def dense(keys: tf.Tensor) -> tf.Tensor:
-            keep = self.search.keep(target, keys, seen.mask, bias, kernels)
-            recent = None if self.recency is None else tf.transpose(self.recency(seen.gap, seen.position), (0, 2, 1))
-            return self.exact.over_history(target, keys, keep, recent)
+        Args:
+          batch: as in `call`.
 
-        def by_product() -> tf.Tensor:
-            keys = seen.keys()
-            if training or are_shapes_static():
-                return gather(keys)
-            # One weight a head and pair (H L) against K vectors of d: what takes less memory for many candidates.
-            lists = self.config.heads if self.config.top_k_per_head else 1
-            fits = self.config.heads * tf.shape(keys)[1] <= 2 * lists * self.config.top_k * self.config.dim
-            many = tf.shape(target)[1] >= _MANY_CANDIDATES
-            return tf.cond(fits & many, lambda: dense(keys), lambda: gather(keys))
+        Returns:
+          positions: [B, N, K'] int32 into L, best first, -1 where there are fewer ([B, N, H, K'] with top_k_per_head).
+          weights: float32 of the same shape, see LifelongBranch.found.
+        """
+        seen = fuse_batch(self.pairs, batch, training=False)
+        return self.lifelong.found(seen.targets(), seen)
 
-        products = seen.products()
-        if products is None:
-            return by_product()
-        return either(seen.look_up(), lambda: gather(products), by_product)
-
-    def _search_bias(self, seen: FusedBatch) -> tf.Tensor | None:
-        """The GSU's recency bias: [B, L] averaged over heads, [B, L, H] where each head keeps its own K."""
-        if self.recency is None:
-            return None
-        bias = self.recency(seen.gap, seen.position)
-        return tf.stop_gradient(bias if self.config.top_k_per_head else tf.reduce_mean(bias, axis=-1))
+    def search_scores(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The GSU's scores by which it keeps pairs: [B, N, L], or [B, N, H, L] with top_k_per_head."""
+        seen = fuse_batch(self.pairs, batch, training=False)
+        return self.lifelong.scores(seen.targets(), seen)
 
     def _recent(
         self, short: ShortBranch, interest: InterestUnit, target: tf.Tensor, seen: FusedBatch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import faiss
@@ -112,27 +114,18 @@ def fit_codebook(
     quantizer = faiss.ProductQuantizer(dim, subvectors, size.bit_length() - 1)
     quantizer.cp.seed = seed
     quantizer.cp.min_points_per_centroid = 1  # no warning; the quality report says what came of it
-    quantizer.train(np.ascontiguousarray(vectors, np.float32))
+    with one_thread():
+        quantizer.train(np.ascontiguousarray(vectors, np.float32))
     centroids = faiss.vector_to_array(quantizer.centroids).reshape(subvectors, size, dim // subvectors)
     return Codebook(centroids.astype(np.float32))
 
 
-def fit_rotation(vectors: np.ndarray, subvectors: int) -> np.ndarray:
-    """OPQ: the rotation under which product quantization loses least (Ge et al., CVPR 2013).
-
-    Args:
-      vectors: (n, d), at least 256 of them.
-      subvectors: S.
-
-    Returns:
-      (d, d) float32, orthogonal; vectors are rotated by x @ R.
-
-    Raises:
-      CodebookError: fewer vectors than centroids.
-    """
-    if len(vectors) < 256:
-        raise CodebookError(f"OPQ: {len(vectors)} vectors, expected at least 256. Switch the rotation off.")
-    matrix = faiss.OPQMatrix(vectors.shape[1], subvectors)
-    matrix.train(np.ascontiguousarray(vectors, np.float32))
-    rotation = faiss.vector_to_array(matrix.A).reshape(matrix.d_out, matrix.d_in)
-    return np.asarray(rotation.T, np.float32)
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """faiss on one thread: catalogs are small for it, and threads that wait for each other spin."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

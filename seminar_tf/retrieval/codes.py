@@ -43,7 +43,7 @@ class CodeSearch(SearchMethod):
     def __init__(self, codes: QuantizedTables, tables: GsuTables, name: str) -> None:
         super().__init__(name)
         self._pairs, self._exact = PairCodes(codes), ExactFused(tables)
-        self._rotation = tf.constant(codes.rotation)
+        self._back = tf.constant(codes.back)
         self._items, self._query = tf.constant(codes.item_centroids), tf.constant(codes.query_centroids[np.newaxis])
 
     def index(self, items: tf.Tensor, queries: tf.Tensor) -> Index:
@@ -51,8 +51,8 @@ class CodeSearch(SearchMethod):
         return self._pairs(items, queries)
 
     def targets(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
-        """x_t A R of targets: ids [B, N] -> [B, N, d], to be multiplied with pairs that are still rotated."""
-        return self._exact.targets(items, queries) @ self._rotation
+        """x_t A back^T of targets: ids [B, N] -> [B, N, d'], to be multiplied with pairs that are still rotated."""
+        return tf.linalg.matmul(self._exact.targets(items, queries), self._back, transpose_b=True)
 
     def tables_of(self, items: tf.Tensor, queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Inner products of each target's sub-vectors with all centroids: ids [B, N] -> [B, N, M, S, C] of the item
@@ -115,7 +115,7 @@ class DecodeMultiply(CodeSearch):
         super().__init__(codes, tables, name)
 
     def decoded(self, index: Index) -> tf.Tensor:
-        """The pairs, rotated: [B, L, d]."""
+        """The pairs, rotated: [B, L, d']."""
         item_codes, query_codes, gamma = index
         weights = tf.cast(gamma, tf.float32)[..., tf.newaxis]
         items = tf.reduce_sum(weights[..., 1:, :] * decode(self._items, item_codes), axis=2)

@@ -42,7 +42,7 @@ class QuantizedPairTable(FusedTable):
         self.query_logit = self.held("query_logit", codes.query_logit)
         self.item_centroids = self.held("item_centroids", codes.item_centroids)
         self.query_centroids = self.held("query_centroids", codes.query_centroids)
-        self.rotation = self.held("rotation", codes.rotation)
+        self.back = self.held("back", codes.back)
 
     def fused_items(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Item ids [n] -> gated item vectors [n, d] and gate log weights [n]."""
@@ -63,7 +63,7 @@ class QuantizedPairTable(FusedTable):
         return tf.cast(present, vectors.dtype)[:, tf.newaxis] * vectors
 
     def _back(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.matmul(x, self.rotation, transpose_b=True)
+        return tf.matmul(x, self.back)
 
     def fuse(
         self, items: tf.Tensor, queries: tf.Tensor, training: bool = False
@@ -87,7 +87,7 @@ class QuantizedPairTable(FusedTable):
         Returns:
           [B, n, L].
         """
-        rotated = folded @ tf.convert_to_tensor(self.rotation)
+        rotated = tf.matmul(folded, self.back, transpose_b=True)
         of_items = inner_products(rotated, self.item_centroids)
         of_query = inner_products(rotated, self.query_centroids[tf.newaxis])
         gamma = self.gate_weights(items, queries)

@@ -1,16 +1,20 @@
-"""Codes of every item and query, a codebook a channel, and at wish one OPQ rotation for all (spec section 6)."""
+"""Codes of every item and query, a codebook a channel, one rotation for all of them (spec section 6)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from seminar_tf.features import names
 from seminar_tf.features.npz import save_npz
 from seminar_tf.layers.masking import NEGATIVE
-from seminar_tf.retrieval.codebook import Codebook, CodebookError, CodebookQuality, fit_codebook, fit_rotation
+from seminar_tf.retrieval.codebook import Codebook, CodebookError, CodebookQuality, fit_codebook
+from seminar_tf.retrieval.rotation import Rotation, opq, weighted
 from seminar_tf.retrieval.tables import GsuTables
+
+_SAMPLE = 20_000  # vectors and targets that a rotation is fitted on
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,11 @@ class QuantizedTables:
 
     Attributes:
       channels: names of the M+1 channels, query first.
-      item_centroids: (M, S, C, d / S) float32, of rotated vectors.
-      query_centroids: (S_q, C, d / S_q) float32.
+      item_centroids: (M, S, C, d' / S) float32, of rotated vectors.
+      query_centroids: (S_q, C, d' / S_q) float32.
       item_codes: (V, M, S) uint8. query_codes: (Q, S_q) uint8.
       item_logit, query_logit: as in GsuTables; a channel that is missing has codes too, and weight 0.
-      rotation: (d, d) float32, the identity without OPQ; vectors are rotated by x @ R.
+      rotation: (d, d') float32, vectors are quantized as x @ rotation. back: (d', d), its inverse (Rotation).
       fold: (d, d) float32, A.
     """
 
@@ -35,6 +39,7 @@ class QuantizedTables:
     item_logit: np.ndarray
     query_logit: np.ndarray
     rotation: np.ndarray
+    back: np.ndarray
     fold: np.ndarray
 
     @property
@@ -45,7 +50,7 @@ class QuantizedTables:
     @property
     def dim(self) -> int:
         """d."""
-        return int(self.item_centroids.shape[1] * self.item_centroids.shape[3])
+        return int(self.rotation.shape[0])
 
     @property
     def bytes_per_pair(self) -> float:
@@ -59,7 +64,7 @@ class QuantizedTables:
 
     def decoded(self) -> GsuTables:
         """The tables that the codes stand for, in the unrotated space."""
-        back = self.rotation.T
+        back = self.back
         items = np.stack([self.codebook(m + 1).decode(self.item_codes[:, m]) for m in range(len(self.channels) - 1)], 1)
         present = self.item_logit > NEGATIVE
         query = self.codebook(0).decode(self.query_codes) @ back
@@ -88,7 +93,7 @@ def quantize(
     tables: GsuTables,
     subvectors: int = 8,
     size: int = 256,
-    rotate: bool = False,
+    rotation: str = "none",
     seed: int = 0,
     query_subvectors: int | None = None,
 ) -> tuple[QuantizedTables, dict[str, CodebookQuality]]:
@@ -98,7 +103,8 @@ def quantize(
       tables: vectors of every item and query; no user's data is in them (known fault 9).
       subvectors: S of every item channel.
       size: C. Where there are fewer queries than this, every query is a centroid of its own.
-      rotate: OPQ, one rotation for all channels, so that it is absorbed in the target's side once.
+      rotation: none, opq or weighted (retrieval/rotation.py); one for all channels, so that it is absorbed in the
+        target's side once.
       seed: of the k-means.
       query_subvectors: S_q of the query channel; None takes S.
 
@@ -109,13 +115,35 @@ def quantize(
       CodebookError: an item channel that has fewer vectors than centroids.
     """
     rows = present_vectors(tables)
-    rotation = np.eye(tables.dim, dtype=np.float32)
-    if rotate:
-        rotation = fit_rotation(np.concatenate(list(rows.values())), subvectors)
+    turned = fit_rotation(tables, subvectors, rotation, seed)
     query, *items = rows.items()
-    books = [_fit_few(query[1] @ rotation, query_subvectors or subvectors, size, seed, query[0])]
-    books += [fit_codebook(vectors @ rotation, subvectors, size, seed, name) for name, vectors in items]
-    return encode(tables, books, rotation)
+    books = [_fit_few(query[1] @ turned.forward, query_subvectors or subvectors, size, seed, query[0])]
+    books += [fit_codebook(vectors @ turned.forward, subvectors, size, seed, name) for name, vectors in items]
+    return encode(tables, books, turned)
+
+
+def fit_rotation(tables: GsuTables, subvectors: int, kind: str, seed: int = 0) -> Rotation:
+    """The rotation of all channels; arguments as in `quantize`.
+
+    Raises:
+      CodebookError: too few vectors, or an unknown kind.
+    """
+    if kind not in ("none", "opq", "weighted"):
+        raise CodebookError(f"rotation {kind!r}, expected none, opq or weighted.")
+    if kind == "none":
+        return Rotation.none(tables.dim)
+    rng = np.random.default_rng(seed)
+    every = np.concatenate(list(present_vectors(tables).values()))
+    vectors = every[rng.choice(len(every), min(len(every), _SAMPLE), replace=False)]
+    if kind == "opq":
+        return opq(vectors, subvectors)
+    # Targets: items of the catalog, half of them browsed, half of them searched for by some known query.
+    items = np.flatnonzero((tables.item_logit > NEGATIVE).any(axis=1))
+    items = items[rng.choice(len(items), min(len(items), _SAMPLE), replace=False)]
+    queries = np.where(
+        rng.random(len(items)) < 0.5, names.EMPTY_QUERY_ID, rng.integers(1, len(tables.query), len(items))
+    )
+    return weighted(vectors, tables.targets(items, queries), subvectors)
 
 
 def present_vectors(tables: GsuTables) -> dict[str, np.ndarray]:
@@ -127,33 +155,41 @@ def present_vectors(tables: GsuTables) -> dict[str, np.ndarray]:
 
 
 def encode(
-    tables: GsuTables, books: list[Codebook], rotation: np.ndarray
+    tables: GsuTables, books: list[Codebook], rotation: Rotation
 ) -> tuple[QuantizedTables, dict[str, CodebookQuality]]:
     """Codes of all vectors by given codebooks.
 
     Args:
       tables: vectors of every item and query.
       books: a codebook a channel, query first, of rotated vectors.
-      rotation: (d, d) float32.
+      rotation: of all channels.
 
     Returns:
       As `quantize`.
     """
     present = present_vectors(tables).items()
-    quality = {name: book.quality(rows @ rotation) for book, (name, rows) in zip(books, present) if len(rows)}
-    items = [book.encode(tables.item[:, m] @ rotation) for m, book in enumerate(books[1:])]
+    quality = {name: _quality(book, rows, rotation) for book, (name, rows) in zip(books, present) if len(rows)}
+    items = [book.encode(tables.item[:, m] @ rotation.forward) for m, book in enumerate(books[1:])]
     codes = QuantizedTables(
         channels=tables.channels,
         item_centroids=np.stack([book.centroids for book in books[1:]]),
         query_centroids=books[0].centroids,
         item_codes=np.stack(items, axis=1),
-        query_codes=books[0].encode(tables.query @ rotation),
+        query_codes=books[0].encode(tables.query @ rotation.forward),
         item_logit=tables.item_logit,
         query_logit=tables.query_logit,
-        rotation=rotation,
+        rotation=rotation.forward,
+        back=rotation.back,
         fold=tables.fold,
     )
     return codes, quality
+
+
+def _quality(book: Codebook, vectors: np.ndarray, rotation: Rotation) -> CodebookQuality:
+    """Of vectors in their own space, whatever the rotation does to lengths."""
+    rotated = vectors @ rotation.forward
+    error = ((vectors - book.decode(book.encode(rotated)) @ rotation.back) ** 2).sum(axis=1).mean()
+    return replace(book.quality(rotated), error=float(error / max((vectors**2).sum(axis=1).mean(), 1e-30)))
 
 
 def _fit_few(vectors: np.ndarray, subvectors: int, size: int, seed: int, name: str) -> Codebook:

@@ -90,7 +90,7 @@ def test_a_table_of_codes_gives_the_pairs_that_the_codes_stand_for(exported, rot
         # OPQ wants more vectors than this catalog has: any rotation will do.
         turn = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0].astype(np.float32)
         turned = replace(tables, item=tables.item @ turn, query=tables.query @ turn, fold=tables.fold @ turn)
-        codes = replace(quantize(turned, subvectors=4, size=16)[0], rotation=turn)
+        codes = replace(quantize(turned, subvectors=4, size=16)[0], rotation=turn, back=turn.T)
     rng = np.random.default_rng(2)
     items = rng.integers(0, len(tables.item), (3, 7)).astype(np.int32)
     queries = rng.integers(0, len(tables.query), (3, 7)).astype(np.int32)

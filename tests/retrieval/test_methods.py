@@ -55,12 +55,12 @@ def test_fusing_the_item_channels_beforehand_changes_no_score(seed):
     np.testing.assert_allclose(t.fused().targets(*targets), t.targets(*targets), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("rotate", [False, True])
+@pytest.mark.parametrize("rotation", ["none", "opq", "weighted"])
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_codes_give_the_scores_of_the_vectors_they_stand_for(seed, fused, rotate):
+def test_codes_give_the_scores_of_the_vectors_they_stand_for(seed, fused, rotation):
     t, history, targets = drawn(seed)
-    codes, _ = quantize(t.fused() if fused else t, subvectors=4, size=16, rotate=rotate)
+    codes, _ = quantize(t.fused() if fused else t, subvectors=4, size=16, rotation=rotation, query_subvectors=2)
     decoded = codes.decoded()
     # Targets are not quantized.
     wanted = np.einsum("bnd,bld->bnl", t.targets(*targets), decoded.pairs(*history))
@@ -68,7 +68,7 @@ def test_codes_give_the_scores_of_the_vectors_they_stand_for(seed, fused, rotate
         assert not method.is_exact()
         # gamma is kept in float16.
         np.testing.assert_allclose(scored(method, history, targets), wanted, rtol=5e-3, atol=5e-3, err_msg=method.name)
-        assert method.bytes_per_pair() == (2 if fused else 4) * 6
+        assert method.bytes_per_pair() == (4 + 2 + 4 if fused else 3 * 4 + 2 + 8)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

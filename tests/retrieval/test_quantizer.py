@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from seminar_tf.layers.masking import NEGATIVE
-from seminar_tf.retrieval.codebook import Codebook, CodebookError, fit_codebook, fit_rotation
+from seminar_tf.retrieval.codebook import Codebook, CodebookError, fit_codebook
 from seminar_tf.retrieval.codes import Adc
 from seminar_tf.retrieval.quantizer import QuantizedTables, quantize
+from seminar_tf.retrieval.rotation import opq, weighted
 from tests.retrieval import oracle
 
 SEEDS = [0, 1, 2]
@@ -60,11 +61,33 @@ def test_opq_loses_less_on_correlated_dimensions(seed):
     rng = np.random.default_rng(seed)
     # All the variance lies in the first sub-vector.
     vectors = (rng.normal(size=(2_000, 16)) * np.array([3.0] * 4 + [0.05] * 12)).astype(np.float32)
-    rotation = fit_rotation(vectors, 4)
-    np.testing.assert_allclose(rotation @ rotation.T, np.eye(16), atol=1e-4)
-    rotated = vectors @ rotation
+    rotation = opq(vectors, 4)
+    np.testing.assert_allclose(rotation.forward @ rotation.back, np.eye(16), atol=1e-4)
+    np.testing.assert_allclose(rotation.forward.T, rotation.back)
+    rotated = vectors @ rotation.forward
     plain = fit_codebook(vectors, 4, 64).quality(vectors).error
     assert fit_codebook(rotated, 4, 64).quality(rotated).error < 0.7 * plain
+
+
+@pytest.mark.parametrize("subvectors", [4, 6, 8])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_weighted_map_loses_less_of_scores_and_can_be_undone(seed, subvectors):
+    rng = np.random.default_rng(seed)
+    # Vectors and targets have their energy in different places.
+    mix = np.linalg.qr(rng.normal(size=(16, 16)))[0]
+    vectors = ((rng.normal(size=(2_000, 16)) * np.geomspace(2.0, 0.1, 16)) @ mix).astype(np.float32)
+    targets = ((rng.normal(size=(500, 16)) * np.geomspace(0.05, 2.0, 16)) @ mix).astype(np.float32)
+    rotation = weighted(vectors, targets, subvectors)
+    np.testing.assert_allclose(rotation.forward @ rotation.back, np.eye(16), atol=1e-4)
+    assert rotation.forward.shape[1] % subvectors == 0
+
+    def lost(forward, back, parts):
+        book = fit_codebook(vectors @ forward, parts, 64)
+        decoded = book.decode(book.encode(vectors @ forward)) @ back
+        return float((((vectors - decoded) @ targets.T) ** 2).mean())
+
+    plain = lost(np.eye(16, dtype=np.float32), np.eye(16, dtype=np.float32), 4 if subvectors == 6 else subvectors)
+    assert lost(rotation.forward, rotation.back, subvectors) < 0.5 * plain
 
 
 def test_quality_counts_dead_centroids_and_entropy():
@@ -82,7 +105,9 @@ def test_what_no_codebook_can_be_fitted_on_is_refused():
     with pytest.raises(CodebookError, match="48 centroids, expected a power of 2"):
         fit_codebook(vectors, 4, 48)
     with pytest.raises(CodebookError, match="OPQ: 100 vectors"):
-        fit_rotation(vectors, 4)
+        opq(vectors, 4)
+    with pytest.raises(CodebookError, match="rotation 'pca', expected none, opq or weighted"):
+        quantize(oracle.tables(0), 4, 16, rotation="pca")
     t = oracle.tables(0)
     few = np.where(np.arange(600)[:, np.newaxis] < 100, t.item_logit, NEGATIVE)
     with pytest.raises(CodebookError, match=r"text: .* vectors for 256 centroids"):
@@ -106,7 +131,7 @@ def test_missing_channels_take_no_part_in_the_fit():
 
 def test_same_seed_same_codes_and_what_is_saved_comes_back(tmp_path):
     t = oracle.tables(2)
-    one, two = (quantize(t, 4, 16, rotate=True, seed=5)[0] for _ in range(2))
+    one, two = (quantize(t, 4, 16, rotation="weighted", seed=5)[0] for _ in range(2))
     one.save(tmp_path / "codes.npz")
     loaded = QuantizedTables.load(tmp_path / "codes.npz")
     assert loaded.channels == t.channels and not list(tmp_path.glob("*.partial"))
