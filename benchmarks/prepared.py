@@ -18,3 +18,11 @@ def prepare_movielens(source: Path, work: Path) -> Path:
     if not dataset.exists():
         seminar_tf("prepare", "movielens", "--src", str(source), "--out", str(dataset))
     return dataset
+
+
+def prepare_demo(work: Path) -> Path:
+    """Generates the demo's dataset in `<work>/data`, unless it is there. Returns that folder."""
+    dataset = work / "data"
+    if not dataset.exists():
+        seminar_tf("generate", "--preset", "demo", "--out", str(dataset))
+    return dataset

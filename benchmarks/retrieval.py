@@ -3,9 +3,13 @@
 One request at a time. Recall@K is the share of the K pairs of largest GSU score (without the recency bias) that a
 method finds, over several requests; of equal scores any will do. Time is that of indexing the history once, and of
 finding the top K for all N targets on an indexed history: medians over rounds in which the methods take turns.
-Codebooks are there before. FAISS searches the pre-fused pairs of the same history, by codebooks fitted on all users'.
+Building is what comes before any request: codebooks are fitted, items encoded. FAISS searches the pre-fused pairs of
+the same history, by codebooks fitted on all users'.
 
-Run: python -m benchmarks.retrieval [--config pipelines/configs/ml-1m.yaml --psu DIR --examples DIR] [--lengths 1000 ..]
+Run: python -m benchmarks.retrieval --src ml-1m
+trains the PSUs of MovieLens 1M and of generated data, whichever are missing under runs/, and measures all three
+embeddings. With --trained CONFIG PSU EXAMPLES instead of --src, models that are there; with --measured, the table that
+retrieval.search: auto chooses by is written again.
 """
 
 from __future__ import annotations
@@ -14,15 +18,18 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import faiss
 import numpy as np
 
+from benchmarks.prepared import prepare_demo, prepare_movielens
+from benchmarks.quality_run import ingest, pretrained
 from benchmarks.retrieval_data import Embeddings, Pairs, logged_pairs, random, random_pairs, request, trained
+from benchmarks.retrieval_methods import Entry, Finder, faiss_finders, finder, hnsw, methods, served_names
+from benchmarks.retrieval_report import draw, print_rows, write_measured
 
 # isort: split
 import tensorflow as tf
@@ -30,109 +37,11 @@ import tensorflow as tf
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config_io import from_yaml
 from seminar_tf.data.dataset import describe
-from seminar_tf.retrieval.codes import Adc, CompiledAdc, DecodeMultiply
-from seminar_tf.retrieval.exact import ExactFused, ExactUnfused
-from seminar_tf.retrieval.hnsw import CascadedHnsw
-from seminar_tf.retrieval.lsh import SimHash
-from seminar_tf.retrieval.method import SearchMethod
-from seminar_tf.retrieval.quantizer import quantize
-from seminar_tf.retrieval.rerank import Reranked
-from seminar_tf.retrieval.sdc import Sdc
 
 _BUDGET = 2 << 30  # bytes of look-ups that a call may hold at once
 _FAISS_SAMPLE = 50_000
 _HNSW_LENGTH, _HNSW_TARGETS = 10_000, 16  # a graph is built for each history: beyond this it is hopeless
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A method of the table.
-
-    Attributes:
-      method: it.
-      lookups: floats that it holds for each target and pair.
-      graph: whether TensorFlow can run it.
-    """
-
-    method: SearchMethod
-    lookups: int = 1
-    graph: bool = True
-
-
-def methods(e: Embeddings) -> list[Entry]:
-    """All search methods on some embeddings but HNSW, which depends on K."""
-    t, exact = e.tables, ExactFused(e.tables)
-    width = len(t.channels)
-    found = [Entry(ExactUnfused(t, e.query_kernel, e.key_kernel, e.heads), e.heads), Entry(exact)]
-    found += [Entry(Sdc(t, 8, collapsed=False), 8 * width), Entry(Sdc(t, 8, collapsed=True), 8 * width)]
-    for rotate in (False, True):
-        suffix = "_opq" if rotate else ""
-        by_channel, fused = (quantize(x, s, rotate=rotate)[0] for x, s in ((t, 8), (t.fused(), 16)))
-        found += [
-            Entry(Adc(by_channel, t, f"adc{suffix}"), 8 * width),
-            Entry(CompiledAdc(by_channel, t, f"adc_xla{suffix}"), 1),
-            Entry(DecodeMultiply(by_channel, t, f"decode{suffix}")),
-            Entry(DecodeMultiply(fused, t, f"decode_fused{suffix}")),
-            Entry(Reranked(DecodeMultiply(fused, t, f"decode_fused{suffix}"), exact, 2)),
-        ]
-    found += [Entry(CompiledAdc(fused, t, "adc_xla_fused_opq"), 1)]
-    found += [Entry(SimHash(t, 256), 256 // 32), Entry(Reranked(SimHash(t, 256), exact, 4), 256 // 32)]
-    return found
-
-
-@dataclass(frozen=True)
-class Finder:
-    """One row: how a history is indexed, and how an indexed one is searched, both to the end of the computation.
-
-    Attributes:
-      name: as tables show it.
-      index: (history items, queries, both (1, L)) -> index.
-      search: (index, target items, queries, both (1, N)) -> positions (N, K); -1 where none was found.
-      bytes: of a pair.
-    """
-
-    name: str
-    index: Callable[..., Any]
-    search: Callable[..., np.ndarray]
-    bytes: float
-
-
-def finder(entry: Entry, k: int) -> Finder:
-    """A method's row."""
-    method, wrap = entry.method, tf.function if entry.graph else (lambda f: f)
-    index = wrap(lambda *ids: method.index(*ids))
-    search = wrap(lambda held, *ids: method.top_k(held, *ids, k))
-
-    def indexed(*ids: Any) -> Any:
-        held = index(*ids)
-        if entry.graph:
-            held[0][..., :1].numpy()  # waits: a device works on after the call
-        return held
-
-    return Finder(method.name, indexed, lambda held, *ids: search(held, *ids).numpy()[0], method.bytes_per_pair())
-
-
-def faiss_finders(e: Embeddings, catalog: np.ndarray, k: int) -> Iterator[Finder]:
-    """FAISS on pre-fused pairs, its codebooks fitted on pairs of all users."""
-    dim, metric = e.tables.dim, faiss.METRIC_INNER_PRODUCT
-    makers = {
-        "faiss_flat": (faiss.IndexFlat(dim, metric), 4.0 * dim),
-        "faiss_pq": (faiss.IndexPQ(dim, 16, 8, metric), 16.0),
-        "faiss_fastscan": (faiss.IndexPQFastScan(dim, 16, 4, metric), 8.0),
-    }
-    for name, (empty, size) in makers.items():
-        empty.train(catalog)
-
-        def index(items: Any, queries: Any, empty: Any = empty) -> Any:
-            made = faiss.clone_index(empty)
-            made.add(np.ascontiguousarray(e.tables.pairs(np.asarray(items), np.asarray(queries))[0]))
-            return made
-
-        def search(held: Any, items: Any, queries: Any) -> np.ndarray:
-            targets = e.tables.targets(np.asarray(items), np.asarray(queries))[0]
-            return np.asarray(held.search(np.ascontiguousarray(targets), k)[1])
-
-        yield Finder(name, index, search, size)
+_CONFIGS = Path(__file__).resolve().parents[1] / "pipelines" / "configs"
 
 
 def recall(found: np.ndarray, scores: np.ndarray) -> float:
@@ -166,23 +75,21 @@ def measure(
     length, candidates, k = shape
     given = [[tf.constant(x) for x in request(pairs, length, candidates, seed)] for seed in range(requests)]
     exact = [e.tables.targets(*map(np.asarray, g[2:]))[0] @ e.tables.pairs(*map(np.asarray, g[:2]))[0].T for g in given]
-    entries = [*known, Entry(CascadedHnsw(e.tables, found=k), graph=False)]
+    entries = [*known, hnsw(e, k)]
     left_out = {
-        entry.method.name
+        entry.title
         for entry in entries
         if entry.lookups * length * candidates * 4 > _BUDGET
         or (not entry.graph and (length > _HNSW_LENGTH or candidates > _HNSW_TARGETS))
     }
-    finders = [finder(entry, k) for entry in entries if entry.method.name not in left_out]
+    finders = [finder(entry, k) for entry in entries if entry.title not in left_out]
     drawn = np.random.default_rng(0).choice(len(pairs.items), min(len(pairs.items), _FAISS_SAMPLE), replace=False)
     finders += faiss_finders(e, e.tables.pairs(pairs.items[drawn], pairs.queries[drawn]), k)
     found = {f.name: [recall(f.search(f.index(*g[:2]), *g[2:]), s) for g, s in zip(given, exact)] for f in finders}
     taken: dict[str, list[tuple[float, float]]] = {f.name: [] for f in finders}
     for _ in range(rounds):
         for f in finders:
-            building, held = timed(lambda f=f: f.index(*given[0][:2]))
-            searching, _result = timed(lambda f=f, held=held: f.search(held, *given[0][2:]))
-            taken[f.name].append((building, searching))
+            taken[f.name].append(_once(f, given[0]))
     rows: list[dict[str, Any]] = [{"method": name, "left_out": True} for name in sorted(left_out)]
     for f in finders:
         building, searching = (median(seconds) for seconds in zip(*taken[f.name]))
@@ -192,47 +99,66 @@ def measure(
     return rows
 
 
-def print_rows(rows: list[dict[str, Any]], name: str, shape: tuple[int, int, int]) -> None:
-    """One Markdown table."""
-    print(f"\n| {name}, L = {shape[0]:,}, N = {shape[1]}, K = {shape[2]} | Recall@K | search, ms | index, ms | bytes |")
-    print("| --- | --- | --- | --- | --- |")
-    for row in rows:
-        if row.get("left_out"):
-            print(f"| {row['method']} | left out: too large | | | |")
-            continue
-        times = f"{row['search_seconds'] * 1e3:.2f} | {row['index_seconds'] * 1e3:.2f}"
-        print(f"| {row['method']} | {row['recall']:.3f} | {times} | {row['bytes']:.0f} |", flush=True)
+def _once(f: Finder, given: list[Any]) -> tuple[float, float]:
+    building, held = timed(lambda: f.index(*given[:2]))
+    return building, timed(lambda: f.search(held, *given[2:]))[0]
+
+
+def sources(options: argparse.Namespace) -> Iterator[tuple[Embeddings, Pairs]]:
+    """What is measured: trained embeddings, then random ones."""
+    given = [(Path(c), Path(p), Path(x)) for c, p, x in options.trained]
+    if options.src:
+        given = [_pretrained("ml-1m", options.src), _pretrained("demo", None)]
+    for path, psu, examples in given:
+        config = from_yaml(PipelineConfig, path)
+        tasks = ("click",) if not config.data.path or not Path(config.data.path).exists() else None
+        yield (
+            trained(config.name, psu, config),
+            logged_pairs(examples, tasks or describe(config.data.path).tasks),
+        )
+    made = random()
+    yield made, random_pairs(made)
+
+
+def _pretrained(name: str, source: Path | None) -> tuple[Path, Path, Path]:
+    """Configuration, PSU folder and examples of a dataset; trained where they are missing."""
+    path = _CONFIGS / f"{name}.yaml"
+    root = Path(from_yaml(PipelineConfig, path).root)
+    dataset = prepare_movielens(source, root) if source else prepare_demo(root)
+    config = replace(from_yaml(PipelineConfig, path, [f"data.path={dataset}"]), root=str(root))
+    data = ingest(config)
+    return path, pretrained(config, data, root / "quality"), data.examples
 
 
 def main() -> None:
-    """Prints a table a shape and writes the JSON."""
+    """Prints a table a shape, writes the JSON and the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=Path("pipelines/configs/ml-1m.yaml"))
-    parser.add_argument("--psu", type=Path, help="a PSU's model folder; without it only random embeddings are measured")
-    parser.add_argument("--examples", type=Path, help="transformed examples that the PSU was trained on")
+    parser.add_argument("--src", type=Path, help="the published ml-1m folder")
+    parser.add_argument("--trained", nargs=3, action="append", default=[], metavar=("CONFIG", "PSU", "EXAMPLES"))
     parser.add_argument("--lengths", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--candidates", type=int, nargs="+", default=[1, 16, 200])
     parser.add_argument("--top-k", type=int, nargs="+", default=[50, 100, 200])
-    parser.add_argument("--requests", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/retrieval.json"))
+    parser.add_argument("--images", type=Path, help="folder that the plot is written to")
+    parser.add_argument("--measured", action="store_true", help="write seminar_tf/retrieval/measured.json")
     options = parser.parse_args()
-    if (options.psu is None) != (options.examples is None):
-        parser.error("--psu and --examples go together")
-    sources = [(e := random(), random_pairs(e))]
-    if options.psu:
-        config = from_yaml(PipelineConfig, options.config)
-        tasks = describe(config.data.path).tasks
-        sources.insert(0, (trained(config.name, options.psu, config), logged_pairs(options.examples, tasks)))
-    found = []
-    for embeddings, pairs in sources:
-        known = methods(embeddings)
+    found: list[dict[str, Any]] = []
+    for embeddings, pairs in sources(options):
+        building, known = timed(lambda embeddings=embeddings: methods(embeddings))
+        print(f"{embeddings.name}: all methods built in {building:.0f} s", flush=True)
         for shape in ((n, c, k) for n in options.lengths for c in options.candidates for k in options.top_k):
             rows = measure(embeddings, known, pairs, shape, options.requests, options.rounds)
             print_rows(rows, embeddings.name, shape)
             found.append({"embeddings": embeddings.name, "shape": shape, "rows": rows})
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        if options.measured:
+            write_measured(found, served_names(embeddings.tables.dim))
+            options.measured = False  # by the first embeddings
+    if options.images:
+        draw(found, options.images / "retrieval.png")
 
 
 if __name__ == "__main__":

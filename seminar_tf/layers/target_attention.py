@@ -119,7 +119,9 @@ class TargetAttention(tf.keras.layers.Layer):
             return self._per_head(target, keys, mask, bias)
         return self._unfolded(self.weights_of(target, keys, mask, bias) @ keys, mask[:, :, tf.newaxis])
 
-    def weights_of(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
+    def weights_of(
+        self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """The weights that `gathered` gives its keys; arguments as there.
 
         Returns:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.retrieval import measure, methods, recall
+from benchmarks.retrieval import measure, recall
 from benchmarks.retrieval_data import Pairs, random, random_pairs, request
+from benchmarks.retrieval_methods import methods
 
 
 def test_recall_counts_ties_with_the_last_place_as_found():

@@ -81,7 +81,7 @@ def export(folder: Path, transform_dir: Path, seed: int, kind: str = "fake") -> 
     return model
 
 
-def seminar(sizes: FeatureSizes, seed: int, config: PipelineConfig = CONFIG) -> Seminar:
+def seminar(sizes: FeatureSizes, seed: int, config: PipelineConfig = CONFIG, tasks: tuple[str, ...] = TASKS) -> Seminar:
     """The real ranker with random tables and weights."""
     rng = np.random.default_rng(seed)
     known = (np.arange(sizes.items) > 0) & (np.arange(sizes.items) < sizes.items - config.features.item_oov_buckets)
@@ -105,7 +105,7 @@ def seminar(sizes: FeatureSizes, seed: int, config: PipelineConfig = CONFIG) -> 
         item_mask=has.T,
         query=rng.normal(0, 1, (sizes.queries, dim)).astype(np.float32),
     )
-    return Seminar(config.model, sizes, TASKS, tables, features, seed)
+    return Seminar(config.model, sizes, tasks, tables, features, seed)
 
 
 def batch(rng: np.random.Generator, rows: int, length: int, width: int) -> dict[str, np.ndarray]:
