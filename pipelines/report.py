@@ -14,6 +14,8 @@ import tensorflow as tf
 import tfx
 
 from components.evaluator.results import read_metrics
+from components.quantizer.executor import QUALITY_FILE
+from components.recall_evaluator.executor import BLESSED_FILE, REPORT_FILE
 from pipelines.local_runner import NodeResult
 from pipelines.pipeline import PSU_ID, SEMINAR_ID
 from pipelines.rows import RowCounter
@@ -28,7 +30,8 @@ class RunReport:
     Attributes:
       metrics: metric name to value over all test requests.
       slices: slice name to its metrics.
-      blessed: whether the Evaluator passed the model.
+      blessed: whether the Evaluator and the RecallEvaluator passed the model.
+      retrieval: what the served tables are and lose: the Quantizer's quality.json, the RecallEvaluator's recall.json.
       pushed: folder of the version that this run's model was pushed to, or None.
       tensorboard: folder of the Trainers' TensorBoard logs, by stage.
       components: for each component its name, seconds, cached, rows_in and rows_out.
@@ -42,6 +45,7 @@ class RunReport:
     pushed: str | None
     tensorboard: dict[str, str]
     components: list[dict[str, Any]] = field(default_factory=list)
+    retrieval: dict[str, Any] = field(default_factory=dict)
     reference: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -54,7 +58,7 @@ def build_report(config: PipelineConfig, results: list[NodeResult]) -> RunReport
       results: what LocalRunner recorded.
 
     Raises:
-      KeyError: the pipeline had no Evaluator.
+      KeyError: the pipeline lacks a component.
     """
     by_name = {result.name: result for result in results}
     measured = read_metrics(by_name["Evaluator"].outputs["evaluation"][0].uri)
@@ -63,17 +67,25 @@ def build_report(config: PipelineConfig, results: list[NodeResult]) -> RunReport
     destination = (
         pushed.get_string_custom_property("pushed_destination") if pushed.has_custom_property("pushed") else ""
     )
+    recall = by_name["RecallEvaluator"].outputs
+    retrieval = {
+        "tables": config.retrieval.tables,
+        "codebook": _json(by_name["Quantizer"].outputs["codebook"][0].uri, QUALITY_FILE),
+        "recall": _json(recall["evaluation"][0].uri, REPORT_FILE),
+    }
+    passed = (Path(blessing.uri) / "BLESSED").exists() and (Path(recall["blessing"][0].uri) / BLESSED_FILE).exists()
     ideal = Path(config.data.path) / "ideal.json"
     rows = RowCounter()
     return RunReport(
         metrics=measured["overall"],
         slices={name: values for name, values in measured["slices"].items() if values.get("requests", 0) > 0},
-        blessed=(Path(blessing.uri) / "BLESSED").exists(),
+        blessed=passed,
         pushed=destination or None,
         tensorboard={
             name: by_name[name].outputs["model_run"][0].uri for name in (PSU_ID, SEMINAR_ID) if name in by_name
         },
         components=[_component(result, rows) for result in results],
+        retrieval=retrieval,
         reference=json.loads(ideal.read_text()) if ideal.exists() else {},
         environment={
             "python": platform.python_version(),
@@ -82,6 +94,24 @@ def build_report(config: PipelineConfig, results: list[NodeResult]) -> RunReport
             "seed": str(config.seed),
         },
     )
+
+
+def _json(folder: str, name: str) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads((Path(folder) / name).read_text(encoding="utf-8"))
+    return tree
+
+
+def served_lines(report: RunReport) -> list[str]:
+    """What the served tables are, what they find and what they lose, in words."""
+    codebook, recall = report.retrieval["codebook"], report.retrieval["recall"]
+    lines = [f"{report.retrieval['tables']}, {codebook['bytes_per_pair']:.0f} bytes a pair"]
+    if recall["recall"] is not None:
+        lines.append(f"Recall@{recall['top_k']} {recall['recall']:.4f} on {recall['searched']} eval requests")
+    lost = recall["ndcg_at_10"]
+    if lost["lost"] is not None:
+        interval = "" if lost["interval"] is None else " [{:.4f}, {:.4f}]".format(*lost["interval"])
+        lines.append(f"NDCG@10 lost against exact attention {lost['lost']:.4f}{interval}")
+    return [*lines, *recall["refused"]]
 
 
 def _finite(tree: Any) -> Any:
@@ -144,6 +174,11 @@ def _markdown(config: PipelineConfig, report: RunReport) -> str:
         lines += ["", f"| slice | {' | '.join(columns)} |", "| --- " * (1 + len(columns)) + "|"]
         for name, values in sorted(report.slices.items()):
             lines.append(f"| {name} | {' | '.join(f'{values[c]:,.4f}' if c in values else '' for c in columns)} |")
+    lines += [
+        "",
+        f"Served tables: {'; '.join(served_lines(report))}.",
+        f"Search: {report.retrieval['codebook']['search']}.",
+    ]
     lines += ["", "| component | seconds | rows in | rows out |", "| --- | --- | --- | --- |"]
     for c in report.components:
         seconds = "cached" if c["cached"] else f"{c['seconds']:.1f}"

@@ -13,7 +13,7 @@ from rich.table import Table
 from pipelines.local_runner import ComponentError, LocalRunner
 from pipelines.pipeline import create_pipeline
 from pipelines.progress import ComponentProgress, logs_to
-from pipelines.report import RunReport, build_report, report_path, write_report
+from pipelines.report import RunReport, build_report, report_path, served_lines, write_report
 from seminar_tf.cli.console import native_stderr_to
 from seminar_tf.config import PipelineConfig
 from seminar_tf.memory import keep_freed_memory
@@ -73,6 +73,7 @@ def print_summary(console: Console, report: RunReport, config: PipelineConfig) -
     console.print(table)
     verdict = "[green]blessed[/]" if report.blessed else "[yellow]not blessed: below a threshold, so not pushed[/]"
     console.print(f"model        {verdict}")
+    console.print(f"served       {'; '.join(served_lines(report))}", highlight=False, soft_wrap=True)
     places = {"pushed to": report.pushed or "-", "report": str(report_path(config))}
     places |= {f"logs {stage}": f"tensorboard --logdir {uri}" for stage, uri in report.tensorboard.items()}
     for name, place in places.items():

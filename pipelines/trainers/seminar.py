@@ -18,6 +18,7 @@ from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features.tables import ItemFeatures, QueryFeatures
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.seminar import Seminar
+from seminar_tf.retrieval.served import start_codes
 from seminar_tf.training.blocks import candidate_width, request_block
 from seminar_tf.training.calibration import calibration_log
 from seminar_tf.training.inputs import Epochs, MemoryEpochs, RequestCutter, corpus_epochs, read_corpus
@@ -48,13 +49,16 @@ def run_fn(fn_args: Any) -> None:
     tables = ChannelTables.load(base / TABLES_FILE)
 
     def build() -> Seminar:
+        config = inputs.config
         return Seminar(
-            inputs.config.model, inputs.sizes, inputs.spec.tasks, tables, items, inputs.config.seed, inputs.train
+            config.model, inputs.sizes, inputs.spec.tasks, tables, items, config.seed, inputs.train, config.retrieval
         )
 
     with precision(inputs.train):
         with strategy.scope():
             model = build()
+            if inputs.config.retrieval.train_codes:
+                start_codes(model, inputs.config.retrieval, inputs.config.seed)
             compile_model(model, inputs.train)
         state = TrainingState(inputs.state_dir, model, task)
         result = _train(inputs, model, state, tables, items, queries)

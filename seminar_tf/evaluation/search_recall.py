@@ -75,6 +75,7 @@ def search_recall(
     """
     metadata = ModelMetadata.load(exact)
     model = restore_seminar(exact)
+    model.pairs.codes = None  # exact attention is over the vectors, of a model trained on codes too
     loaded = tf.saved_model.load(served)
     if SEARCH_SIGNATURE not in loaded.signatures:
         found = ", ".join(sorted(loaded.signatures))

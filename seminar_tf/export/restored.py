@@ -39,7 +39,7 @@ def restore_seminar(path: str | Path) -> Seminar:
         query=np.zeros((sizes.queries, config.dim), np.float32),
     )
     items = ItemFeatures.counted(np.isin(np.arange(sizes.items), metadata.catalog), metadata.item_count)
-    model = Seminar(config, sizes, metadata.tasks, empty, items, metadata.seed)
+    model = Seminar(config, sizes, metadata.tasks, empty, items, metadata.seed, retrieval=metadata.retrieval)
     saved = tf.train.load_checkpoint(str(Path(path) / "variables" / "variables"))
     shapes = saved.get_variable_to_shape_map()
     count = sum(key.startswith("weights/") for key in shapes)

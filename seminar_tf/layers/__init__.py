@@ -6,6 +6,7 @@ from seminar_tf.layers.interest_unit import InterestUnit
 from seminar_tf.layers.position_bias import PositionBias
 from seminar_tf.layers.prediction_head import PredictionHead
 from seminar_tf.layers.product_quantizer import ProductQuantizer
+from seminar_tf.layers.quantized_attention import QuantizedTargetAttention
 from seminar_tf.layers.recency_bias import RecencyBias
 from seminar_tf.layers.search_unit import SearchUnit
 from seminar_tf.layers.short_branch import ShortBranch
@@ -20,6 +21,7 @@ __all__ = [
     "PositionBias",
     "PredictionHead",
     "ProductQuantizer",
+    "QuantizedTargetAttention",
     "RecencyBias",
     "SearchUnit",
     "ShortBranch",

@@ -19,7 +19,7 @@ class ProductQuantizer(tf.keras.layers.Layer):
     Quantized vectors pass gradients straight through to what they stand for. Centroids learn by the codebook loss,
     which draws them to their vectors, and the commitment loss keeps vectors near their centroids (van den Oord et
     al., "Neural Discrete Representation Learning", NeurIPS 2017, equation 3). `call` adds both to the layer's `losses`,
-    as Keras layers do; a MultiLossModel must name them among its own.
+    as Keras layers do; a MultiLossModel must name them among its own (Seminar's "codes" term).
 
     A vector's codes depend on it alone: the mask is for the losses.
 

@@ -11,7 +11,7 @@ from seminar_tf.layers.masking import NEGATIVE
 from seminar_tf.layers.projection import project
 
 
-def _softmax(alpha: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+def softmax_weights(alpha: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
     """Softmax of alpha + bias over the valid keys; rows without any are for `_without_empty`.
 
     Mask and bias become one term first, in the smaller shape that they broadcast from, so that the tensor of all
@@ -88,7 +88,7 @@ class TargetAttention(tf.keras.layers.Layer):
         query = self._split(project(target, self.query_kernel) * self.head_dim**-0.5)
         alpha = tf.matmul(query, self._split(project(keys, self.key_kernel)), transpose_b=True)
         values = self._split(project(keys, self.value_kernel))
-        heads = tf.transpose(_without_empty(_softmax(alpha, mask, bias) @ values, mask), (0, 2, 1, 3))
+        heads = tf.transpose(_without_empty(softmax_weights(alpha, mask, bias) @ values, mask), (0, 2, 1, 3))
         return project(tf.reshape(heads, tf.shape(target)), self.output_kernel)
 
     def _few(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
@@ -98,7 +98,7 @@ class TargetAttention(tf.keras.layers.Layer):
         alpha = tf.matmul(tf.reshape(self._folded(target), rows), keys, transpose_b=True)
         alpha = tf.reshape(alpha, (shape[0], shape[1], self.heads, length))
         mask = tf.transpose(mask, (0, 2, 1, 3))
-        weights = _softmax(alpha, mask, None if bias is None else tf.transpose(bias, (0, 2, 1, 3)))
+        weights = softmax_weights(alpha, mask, None if bias is None else tf.transpose(bias, (0, 2, 1, 3)))
         mixed = tf.reshape(weights, (shape[0], shape[1] * self.heads, length)) @ keys
         return self._unfolded(tf.reshape(mixed, (shape[0], shape[1], self.heads, self.dim)), mask)
 
@@ -128,8 +128,8 @@ class TargetAttention(tf.keras.layers.Layer):
           [B, N, H, K]; all equal where no key is valid.
         """
         if len(keys.shape) == 5:
-            return _softmax(tf.linalg.matvec(keys, self._folded(target)), mask, bias)
-        return _softmax(tf.matmul(self._folded(target), keys, transpose_b=True), mask[:, :, tf.newaxis], bias)
+            return softmax_weights(tf.linalg.matvec(keys, self._folded(target)), mask, bias)
+        return softmax_weights(tf.matmul(self._folded(target), keys, transpose_b=True), mask[:, :, tf.newaxis], bias)
 
     def _per_head(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
         """`gathered` with keys [B, N, H, K, d] and mask [B, N, H, K]."""

@@ -13,6 +13,7 @@ from seminar_tf.layers.channel_gate import ChannelGate
 from seminar_tf.layers.distinct import distinct
 from seminar_tf.layers.masking import NEGATIVE
 from seminar_tf.models.channel_tables import ChannelTables
+from seminar_tf.models.codes_in_loop import CodesInLoop
 
 # A training step fuses tables of up to so many rows whole: a batch of histories has most of their ids anyway, and
 # neither tf.unique nor sparse gradients are needed then. Larger tables are fused for the distinct ids of the batch.
@@ -176,9 +177,12 @@ class PairTable(FusedTable):
     Args:
       config: freeze switches, use of the query and of the gate.
       tables: E_PSU.
+      codes: quantizes fused items and queries with gradients straight through, or None.
     """
 
-    def __init__(self, config: ModelConfig, tables: ChannelTables, **kwargs: Any) -> None:
+    def __init__(
+        self, config: ModelConfig, tables: ChannelTables, codes: CodesInLoop | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.config = config
         self.channels = tables.channels
@@ -197,6 +201,7 @@ class PairTable(FusedTable):
         )
         self.gate = ChannelGate(self.count, self.dim, config.use_gate, name="gate")
         self.gate.build(None)
+        self.codes = codes
 
     def _table(self, name: str, values: np.ndarray) -> tf.Variable:
         # Assigned, not an initializer constant, which a graph would hold a second time.
@@ -222,13 +227,16 @@ class PairTable(FusedTable):
         # size of the result, are never there.
         weights, log_weight = self.gate.weights_before(x, mask, self.projections[1:], first=1)
         weighted = tf.reshape(x * tf.cast(weights, x.dtype)[..., tf.newaxis], (-1, (self.count - 1) * self.dim))
-        return weighted @ tf.reshape(self.projections[1:], (-1, self.dim)), log_weight
+        fused = weighted @ tf.reshape(self.projections[1:], (-1, self.dim))
+        return fused if self.codes is None else self.codes.items(fused, log_weight > NEGATIVE), log_weight
 
     def fused_queries(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Query ids [n] -> vectors [n, d] and gate log weights [n]."""
         vectors = self.query_vector(ids)
         weight = self.gate.logits(vectors[:, tf.newaxis], first=0)[:, 0]
-        return vectors, tf.where((ids > 0) & self.config.use_query, weight, NEGATIVE)
+        present = (ids > 0) & self.config.use_query
+        coded = vectors if self.codes is None else self.codes.queries(vectors, present)
+        return coded, tf.where(present, weight, NEGATIVE)
 
     def _items(self, ids: tf.Tensor, training: bool) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
         if not (training and _is_small(self.item_table)):

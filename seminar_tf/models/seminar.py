@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from seminar_tf.config import ModelConfig, TrainConfig
+from seminar_tf.config import ModelConfig, RetrievalConfig, TrainConfig
 from seminar_tf.features import names
 from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.features.vocabulary import FeatureSizes
-from seminar_tf.layers import seeding
+from seminar_tf.layers import replicas, seeding
 from seminar_tf.layers.exact_search_unit import ExactSearchUnit
 from seminar_tf.layers.interest_unit import InterestUnit
 from seminar_tf.layers.masking import masked_mean
@@ -23,6 +23,7 @@ from seminar_tf.layers.short_branch import ShortBranch, last_positions
 from seminar_tf.losses.click import listwise, masked_bce
 from seminar_tf.models.base import MultiLossModel
 from seminar_tf.models.channel_tables import ChannelTables, restore
+from seminar_tf.models.codes_in_loop import CodesInLoop
 from seminar_tf.models.fused_batch import FusedBatch, fuse_batch
 from seminar_tf.models.lifelong import LifelongBranch
 from seminar_tf.models.pair_table import PairTable
@@ -43,6 +44,7 @@ class Seminar(MultiLossModel):
       items: features by item id; popularity comes from here.
       seed: of the initial weights and of every draw.
       train: clipping and the weight of the listwise term.
+      retrieval: whether codes are in the loop, and which; the Trainer fits them before it begins (retrieval/served.py).
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Seminar(MultiLossModel):
         items: ItemFeatures,
         seed: int,
         train: TrainConfig | None = None,
+        retrieval: RetrievalConfig | None = None,
         **kwargs: Any,
     ) -> None:
-        train = train or TrainConfig()
+        train, retrieval = train or TrainConfig(), retrieval or RetrievalConfig()
         weights = dict.fromkeys(tasks, 1.0)
         weights.update({f"{task}_listwise": train.listwise_weight for task in tasks})
+        weights["codes"] = float(retrieval.train_codes)
         super().__init__(seed, weights, train.clip_norm, **kwargs)
         self.config = config
         self.sizes = sizes
@@ -70,7 +74,8 @@ class Seminar(MultiLossModel):
                 f"this model needs {sizes.items}, {sizes.queries} and {dim}. Pretrain with the same configuration "
                 "and TransformGraph."
             )
-        self.pairs = PairTable(config, tables, name="pairs")
+        codes = CodesInLoop(dim, retrieval, seeding.derive(seed, "codes")) if retrieval.train_codes else None
+        self.pairs = PairTable(config, tables, codes, name="pairs")
         self.search = SearchUnit(dim, heads, config.top_k, config.share_gsu_esu, config.top_k_per_head, name="search")
         self.exact = ExactSearchUnit(dim, heads, seeding.derive(seed, "exact"), name="exact")
         self.exact.build(None)
@@ -235,7 +240,7 @@ class Seminar(MultiLossModel):
     def compute_losses(
         self, batch: Mapping[str, tf.Tensor], step_seed: tf.Tensor, training: bool = True
     ) -> dict[str, tf.Tensor]:
-        """Binary cross-entropy of each task, and its listwise term where that has a weight.
+        """Binary cross-entropy of each task, its listwise term where that has a weight, and the loss of codes.
 
         Args:
           batch: as in `call`, with label_<task> [B, N] float32, NaN where unknown.
@@ -245,6 +250,9 @@ class Seminar(MultiLossModel):
         logits = self(batch, training=training, step_seed=step_seed if training else None)
         candidates = batch[names.CANDIDATE_ITEM_ID]
         losses = {}
+        if "codes" in self.active_terms:
+            # Of the tables, which are the same on every replica.
+            losses["codes"] = tf.add_n(self.pairs.losses) / replicas.count()
         for task in self.tasks:
             labels = batch[names.label(task)]
             losses[task] = masked_bce(logits[task], labels, candidates)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seminar_tf.config import RetrievalConfig
 from seminar_tf.layers.distinct import are_shapes_static
+from seminar_tf.models.codes_in_loop import CodesInLoop
 from seminar_tf.models.seminar import Seminar
 from seminar_tf.retrieval.auto import Choice, Measured
-from seminar_tf.retrieval.codebook import CodebookQuality
+from seminar_tf.retrieval.codebook import Codebook, CodebookQuality
 from seminar_tf.retrieval.hold import hold_codes, hold_fused, never
 from seminar_tf.retrieval.quantized_pair_table import LookUp
 from seminar_tf.retrieval.quantizer import QuantizedTables, encode, quantize
+from seminar_tf.retrieval.rotation import Rotation
 from seminar_tf.retrieval.tables import GsuTables, gsu_tables
 
 # Methods of the measured table that the two ways of scoring codes are, in a plain graph and under XLA.
@@ -67,11 +69,33 @@ def _codes(
 ) -> tuple[QuantizedTables, dict[str, CodebookQuality]]:
     wanted = tables.fused() if config.fuse else tables
     if config.train_codes:
-        trained = model.pairs.trained_codebooks()
-        return encode(wanted, *trained)
+        trained = _in_loop(model)
+        books = [Codebook(layer.centroids.numpy()) for layer in (trained.query_quantizer, trained.item_quantizer)]
+        return encode(wanted, books, Rotation(trained.rotation.numpy(), trained.back.numpy()))
     return quantize(
         wanted, config.subvectors, config.centroids, config.rotation, seed, query_subvectors=config.query_subvectors
     )
+
+
+def start_codes(model: Seminar, config: RetrievalConfig, seed: int = 0) -> None:
+    """Fits what a model with `retrieval.train_codes` starts from: the codebooks of its tables before fine-tuning.
+
+    Raises:
+      CodebookError: fewer vectors than centroids.
+    """
+    codes, _ = _codes(model, gsu_tables(model, ranks=False), replace(config, train_codes=False), seed)
+    loop = _in_loop(model)
+    loop.item_quantizer.assign(codes.item_centroids[0])
+    loop.query_quantizer.assign(codes.query_centroids)
+    loop.rotation.assign(codes.rotation)
+    loop.back.assign(codes.back)
+
+
+def _in_loop(model: Seminar) -> CodesInLoop:
+    codes: CodesInLoop | None = model.pairs.codes
+    if codes is None:
+        raise ValueError("retrieval.train_codes: the model was trained without codes in its loop. Train it again.")
+    return codes
 
 
 def _look_up(search: str) -> tuple[LookUp, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from seminar_tf.export.metadata import ModelMetadata
 from tests.e2e.commands import BIN, REPOSITORY, TINY, environment, report, run
 from tests.e2e.conftest import FinishedRun
 
@@ -18,7 +19,7 @@ def test_run_reports_every_component_with_its_rows(finished: FinishedRun) -> Non
     done = finished.components
     assert set(done) == {
         "BehaviorExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "Transform", "PSU", "SEMINAR",
-        "LatestBlessedModel", "Evaluator", "Pusher",
+        "Quantizer", "RecallEvaluator", "LatestBlessedModel", "Evaluator", "Pusher",
     }  # fmt: skip
     assert not any(c["cached"] for c in done.values())
     assert done["BehaviorExampleGen"]["rows_in"] > done["BehaviorExampleGen"]["rows_out"] > 0
@@ -44,6 +45,17 @@ def test_blessed_model_is_pushed_as_a_numbered_version(finished: FinishedRun) ->
     assert version.name.isdigit()
     assert (version / "saved_model.pb").exists()
     assert (version / "assets.extra" / "tf_serving_warmup_requests").exists()
+
+
+def test_served_model_holds_codes_and_what_they_lose_is_reported(finished: FinishedRun) -> None:
+    retrieval = finished.report["retrieval"]
+    assert retrieval["tables"] == "codes" and set(retrieval["codebook"]["channels"]) == {"query", "item"}
+    recall = retrieval["recall"]
+    assert recall["refused"] == [] and recall["requests"] > 0
+    assert recall["recall"] >= recall["thresholds"]["min_recall"] and recall["searched"] > 0
+    assert f"{recall['recall']:.4f}" in finished.printed
+    served = ModelMetadata.load(finished.report["pushed"])
+    assert served.retrieval.tables == "codes" and served.channels == ()
 
 
 def test_tensorboard_has_each_loss_by_itself_and_the_projector(finished: FinishedRun) -> None:
@@ -82,7 +94,10 @@ def test_second_run_takes_everything_from_the_cache(finished: FinishedRun) -> No
     again = report(finished.root)
     cached = {component["name"] for component in again["components"] if component["cached"]}
     # The Evaluator runs: there is a blessed model to compare with now.
-    assert {"BehaviorExampleGen", "StatisticsGen", "ExampleValidator", "Transform", "PSU", "SEMINAR"} <= cached
+    assert {
+        "BehaviorExampleGen", "StatisticsGen", "ExampleValidator", "Transform", "PSU", "SEMINAR", "Quantizer",
+        "RecallEvaluator",
+    } <= cached  # fmt: skip
     assert again["metrics"] == finished.report["metrics"]
 
 
