@@ -35,8 +35,8 @@ def write_measured(found: list[dict[str, Any]], served: dict[str, str], path: Pa
     """
     shapes = [entry for entry in found if entry["shape"][2] == _PLOTTED_K]
     lengths, targets = (sorted({entry["shape"][axis] for entry in shapes}) for axis in (0, 1))
-    seconds: dict[str, list[list[float]]] = {
-        name: [[float("inf")] * len(targets) for _ in lengths] for name in served.values()
+    seconds: dict[str, list[list[float | None]]] = {
+        name: [[None] * len(targets) for _ in lengths] for name in served.values()
     }
     for entry in shapes:
         length, count, _ = entry["shape"]

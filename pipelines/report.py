@@ -71,7 +71,7 @@ def build_report(config: PipelineConfig, results: list[NodeResult]) -> RunReport
     retrieval = {
         "tables": config.retrieval.tables,
         "codebook": _json(by_name["Quantizer"].outputs["codebook"][0].uri, QUALITY_FILE),
-        "recall": _json(recall["evaluation"][0].uri, REPORT_FILE),
+        "recall": _json(recall["recall"][0].uri, REPORT_FILE),
     }
     passed = (Path(blessing.uri) / "BLESSED").exists() and (Path(recall["blessing"][0].uri) / BLESSED_FILE).exists()
     ideal = Path(config.data.path) / "ideal.json"

@@ -19,7 +19,7 @@ class RecallEvaluation(artifact.Artifact):
 
 
 class RecallEvaluatorSpec(ComponentSpec):
-    """Parameters: `retrieval`, `seed`, `code`. Inputs: `examples`, `model`, `served_model`. Outputs: `evaluation`,
+    """Parameters: `retrieval`, `seed`, `code`. Inputs: `examples`, `model`, `served_model`. Outputs: `recall`,
     `blessing`."""
 
     PARAMETERS = {
@@ -33,7 +33,7 @@ class RecallEvaluatorSpec(ComponentSpec):
         "served_model": ChannelParameter(type=standard_artifacts.Model),
     }
     OUTPUTS = {
-        "evaluation": ChannelParameter(type=RecallEvaluation),
+        "recall": ChannelParameter(type=RecallEvaluation),
         "blessing": ChannelParameter(type=standard_artifacts.InfraBlessing),
     }
 
@@ -74,7 +74,7 @@ class RecallEvaluator(base_component.BaseComponent):
                 retrieval=to_json(retrieval),
                 seed=seed,
                 code=code,
-                evaluation=types.Channel(type=RecallEvaluation),
+                recall=types.Channel(type=RecallEvaluation),
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             )
         )

@@ -59,7 +59,7 @@ class Executor(base_executor.BaseExecutor):
         )
         files = _files(artifact_utils.get_single_instance(input_dict["examples"]))
         report = evaluate(exact, served, files, config, int(exec_properties["seed"]))
-        folder = Path(artifact_utils.get_single_uri(output_dict["evaluation"]))
+        folder = Path(artifact_utils.get_single_uri(output_dict["recall"]))
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f".{REPORT_FILE}.part"
         partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

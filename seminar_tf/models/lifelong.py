@@ -64,6 +64,15 @@ class LifelongBranch:
         padding."""
         return self._search.scores(target, seen.keys(), seen.mask, self._search_bias(seen), self._kernels())
 
+    def positions(self, target: tf.Tensor, seen: FusedBatch) -> tf.Tensor:
+        """Which pairs the GSU keeps, and nothing of the ESU: [B, N, K'] int32 into L, best first, padding among them
+        where the history is shorter ([B, N, H, K'] with top_k_per_head)."""
+
+        def with_keys(keys: tf.Tensor | Products) -> tf.Tensor:
+            return self._search(target, keys, seen.mask, self._search_bias(seen), self._kernels())[0]
+
+        return _by_keys(seen, with_keys, lambda: with_keys(seen.keys()))
+
     def found(self, target: tf.Tensor, seen: FusedBatch) -> tuple[tf.Tensor, tf.Tensor]:
         """What the GSU keeps for each candidate, and how the ESU weights it.
 

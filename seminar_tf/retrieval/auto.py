@@ -51,7 +51,7 @@ class Measured:
                 "`python -m benchmarks.retrieval --measured`, or name a method instead of auto."
             )
         table = every[device]
-        times = {name: np.array(rows, float) for name, rows in table["seconds"].items()}
+        times = {name: _or_inf(rows) for name, rows in table["seconds"].items()}
         return cls(device, tuple(table["targets"]), tuple(table["lengths"]), times)
 
     def fastest(self, methods: Sequence[str]) -> np.ndarray:
@@ -102,6 +102,10 @@ class Choice:
             return bool(best[_nearest(length, self.table.lengths), _nearest(targets, self.table.targets)])
         place = tf.stack([_nearest_of(length, self.table.lengths), _nearest_of(targets, self.table.targets)])
         return tf.gather_nd(tf.constant(best), place)
+
+
+def _or_inf(rows: list[list[float | None]]) -> np.ndarray:
+    return np.array([[np.inf if x is None else x for x in row] for row in rows], float)
 
 
 def _nearest(value: int, known: tuple[int, ...]) -> int:

@@ -119,7 +119,7 @@ def judged(trained, served, examples, folder: Path, retrieval: RetrievalConfig):
     blessing = artifact(standard_artifacts.InfraBlessing, folder / "blessing")
     RecallExecutor().Do(
         {"examples": [examples], "model": [trained[0]], "served_model": [served]},
-        {"evaluation": [evaluation], "blessing": [blessing]},
+        {"recall": [evaluation], "blessing": [blessing]},
         {"retrieval": to_json(retrieval), "seed": 1, "code": ""},
     )
     return json.loads((folder / "evaluation" / "recall.json").read_text()), blessing
