@@ -26,6 +26,7 @@ setup(
         "tensorflow-serving-api>=2.16.1",
         "tfx>=1.16.0",
         "apache-beam[gcp,dill]>=2.72",
+        "faiss-cpu>=1.8",
         "numpy>=1.26",
         "scipy>=1.12",
         "pyarrow>=10",

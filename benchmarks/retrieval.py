@@ -29,7 +29,7 @@ from benchmarks.prepared import prepare_demo, prepare_movielens
 from benchmarks.quality_run import ingest, pretrained
 from benchmarks.retrieval_data import Embeddings, Pairs, logged_pairs, random, random_pairs, request, trained
 from benchmarks.retrieval_methods import Entry, Finder, faiss_finders, finder, hnsw, methods, served_names
-from benchmarks.retrieval_report import draw, print_rows, write_measured
+from benchmarks.retrieval_report import PLOTTED_K, draw, print_rows, write_measured
 
 # isort: split
 import tensorflow as tf
@@ -144,6 +144,8 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="folder that the plot is written to")
     parser.add_argument("--measured", action="store_true", help="write seminar_tf/retrieval/measured.json")
     options = parser.parse_args()
+    if (options.measured or options.images) and PLOTTED_K not in options.top_k:
+        parser.error(f"--measured and --images want K = {PLOTTED_K} among --top-k")
     found: list[dict[str, Any]] = []
     for embeddings, pairs in sources(options):
         building, known = timed(lambda embeddings=embeddings: methods(embeddings))

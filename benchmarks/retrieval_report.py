@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from seminar_tf.retrieval.auto import FILE
 
-_PLOTTED_K, _PLOTTED_LENGTH = 100, 10_000  # or the nearest length measured
+PLOTTED_K, _PLOTTED_LENGTH = 100, 10_000  # or the nearest length measured
 
 
 def print_rows(rows: list[dict[str, Any]], name: str, shape: tuple[int, int, int]) -> None:
@@ -33,7 +33,7 @@ def write_measured(found: list[dict[str, Any]], served: dict[str, str], path: Pa
       served: row -> name in the table.
       path: the table.
     """
-    shapes = [entry for entry in found if entry["shape"][2] == _PLOTTED_K]
+    shapes = [entry for entry in found if entry["shape"][2] == PLOTTED_K]
     lengths, targets = (sorted({entry["shape"][axis] for entry in shapes}) for axis in (0, 1))
     seconds: dict[str, list[list[float | None]]] = {
         name: [[None] * len(targets) for _ in lengths] for name in served.values()
@@ -47,7 +47,7 @@ def write_measured(found: list[dict[str, Any]], served: dict[str, str], path: Pa
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     every = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"devices": {}}
     every["devices"][device] = {
-        "what": f"seconds to index a history and search it, K = {_PLOTTED_K}, {found[0]['embeddings']} embeddings",
+        "what": f"seconds to index a history and search it, K = {PLOTTED_K}, {found[0]['embeddings']} embeddings",
         "lengths": lengths,
         "targets": targets,
         "seconds": seconds,
@@ -63,7 +63,7 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot
 
     length = min((e["shape"][0] for e in found), key=lambda n: abs(n - _PLOTTED_LENGTH))
-    shown = [e for e in found if e["shape"][0] == length and e["shape"][2] == _PLOTTED_K]
+    shown = [e for e in found if e["shape"][0] == length and e["shape"][2] == PLOTTED_K]
     first = shown[0]["embeddings"]
     above = [e for e in shown if e["embeddings"] == first]
     below = [e for e in shown if e["shape"][1] == above[0]["shape"][1]]
@@ -78,7 +78,7 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
         axis.set_xlabel("bytes a pair")
         _points(axis, entry, lambda row: row["bytes"])
     for row in axes:
-        row[0].set_ylabel(f"Recall@{_PLOTTED_K}")
+        row[0].set_ylabel(f"Recall@{PLOTTED_K}")
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)

@@ -42,10 +42,12 @@ _TRAINER_CODE = (
     "seminar_tf/models",
     "seminar_tf/training",
 )
-_EXPORT_CODE = ("seminar_tf/export", "seminar_tf/retrieval")
+_EXPORT_CODE = ("seminar_tf/export",)
+_RETRIEVAL_CODE = ("seminar_tf/retrieval", "seminar_tf/retrieval/measured.json")
 _QUANTIZER_CODE = (
     "components/quantizer",
     *_EXPORT_CODE,
+    *_RETRIEVAL_CODE,
     "seminar_tf/features",
     "seminar_tf/layers",
     "seminar_tf/models",
@@ -55,6 +57,7 @@ _RECALL_CODE = (
     "components/evaluator/slices.py",
     "seminar_tf/evaluation",
     "seminar_tf/export",
+    "seminar_tf/features",
     "seminar_tf/layers",
     "seminar_tf/models",
     "seminar_tf/training",
@@ -219,7 +222,7 @@ def _trainer(
     relevant = PipelineConfig(root="", seed=config.seed, features=config.features, model=config.model, psu=config.psu)
     code: tuple[str, ...] = _TRAINER_CODE
     if stage == "seminar":
-        code += _EXPORT_CODE
+        code += _EXPORT_CODE + (_RETRIEVAL_CODE if config.retrieval.train_codes else ())
         served = _serving_part(config)
         relevant = dataclasses.replace(
             served,

@@ -111,6 +111,8 @@ def served_lines(report: RunReport) -> list[str]:
     if lost["lost"] is not None:
         interval = "" if lost["interval"] is None else " [{:.4f}, {:.4f}]".format(*lost["interval"])
         lines.append(f"NDCG@10 lost against exact attention {lost['lost']:.4f}{interval}")
+    if not recall["requests"]:
+        lines.append("what they lose was not measured: there is no eval request")
     return [*lines, *recall["refused"]]
 
 

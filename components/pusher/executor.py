@@ -56,7 +56,7 @@ class Executor(executor.Executor):
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
         if not self.CheckBlessing(input_dict):
-            _LOG.warning("the model was not blessed, so it is not pushed; the Evaluator's report says why.")
+            _LOG.warning("not pushed: the Evaluator or the RecallEvaluator withheld its blessing; see their reports.")
             self._MarkNotPushed(pushed)
             return
         source = Path(self.GetModelPath(input_dict))

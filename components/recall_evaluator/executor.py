@@ -21,10 +21,10 @@ from seminar_tf.config_io import from_json
 from seminar_tf.evaluation.metrics import ndcg_name
 from seminar_tf.evaluation.requests import Request
 from seminar_tf.evaluation.saved_model import SavedModelRanker
-from seminar_tf.evaluation.search_recall import search_recall
+from seminar_tf.evaluation.search_recall import exact_model, search_recall
 from seminar_tf.evaluation.significance import paired_bootstrap, user_means
 from seminar_tf.export.metadata import ModelMetadata
-from seminar_tf.training.ranking import target_metrics
+from seminar_tf.training.ranking import LiveRanker, target_metrics
 from seminar_tf.training.records import RecordError, list_files
 from seminar_tf.training.requests import VISIBLE, load_requests, load_users
 
@@ -64,7 +64,7 @@ class Executor(base_executor.BaseExecutor):
         partial = folder / f".{REPORT_FILE}.part"
         partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         os.replace(partial, folder / REPORT_FILE)
-        _bless(artifact_utils.get_single_instance(output_dict["blessing"]), report["refused"])
+        bless(artifact_utils.get_single_instance(output_dict["blessing"]), report["refused"])
 
 
 def evaluate(
@@ -85,16 +85,19 @@ def evaluate(
     """
     metadata = ModelMetadata.load(exact)
     top_k = metadata.model.top_k
-    length = max(metadata.model.serving_history_length, metadata.history_length)
+    length = metadata.model.serving_history_length
     requests: list[Request] = []
     if files[SPLIT]:
         users = load_users({s: files[s] for s in VISIBLE[SPLIT]}, SPLIT, metadata.tasks, config.requests, seed)
         requests = load_requests(users, metadata.tasks.index(metadata.primary_task), length)
-    found = search_recall(exact, served, requests, config.candidates, seed, SPLIT)
+    trained = exact_model(exact)
+    found = search_recall(trained, served, requests, config.candidates, seed, SPLIT)
     by_length: dict[str, list[int]] = defaultdict(list)
     for n, request in enumerate(requests):
         by_length[bucket(request.position)].append(n)
-    rankers = [SavedModelRanker(path) for path in (exact, served)]
+    ranker = SavedModelRanker(served)
+    ranker.history_length = length  # what is served, not what the Evaluator asks
+    rankers = (LiveRanker(trained, metadata.primary_task, length), ranker)
     slices, values = {}, []
     for name, rows in sorted(by_length.items()):
         some = [requests[n] for n in rows]
@@ -117,7 +120,7 @@ def evaluate(
         "slices": slices,
         "thresholds": {"min_recall": config.min_recall, "max_ndcg_lost": config.max_ndcg_lost},
     }
-    return report | {"refused": _refused(report, config)}
+    return report | {"refused": refused(report, config)}
 
 
 def _mean(values: np.ndarray) -> float | None:
@@ -136,24 +139,26 @@ def _lost(values: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, 
     return result | {"interval": [difference.low, difference.high]}
 
 
-def _refused(report: dict[str, Any], config: RetrievalConfig) -> list[str]:
+def refused(report: dict[str, Any], config: RetrievalConfig) -> list[str]:
     """What is beyond its threshold, in words. Where nothing had to be searched, nothing can be lost."""
-    refused = []
+    said = []
+    if not report["requests"]:
+        _LOG.warning("no eval request: what the served search loses was not measured.")
     recall, lost = report["recall"], report[GATE]["lost"]
     if recall is not None and recall < config.min_recall:
-        refused.append(f"Recall@{report['top_k']} is {recall:.4f}, retrieval.min_recall is {config.min_recall}")
+        said.append(f"Recall@{report['top_k']} is {recall:.4f}, retrieval.min_recall is {config.min_recall}")
     if lost is not None and lost > config.max_ndcg_lost:
-        refused.append(f"{GATE} loses {lost:.4f}, retrieval.max_ndcg_lost is {config.max_ndcg_lost}")
-    return refused
+        said.append(f"{GATE} loses {lost:.4f}, retrieval.max_ndcg_lost is {config.max_ndcg_lost}")
+    return said
 
 
-def _bless(blessing: types.Artifact, refused: list[str]) -> None:
+def bless(blessing: types.Artifact, reasons: list[str]) -> None:
     """Marks the blessing as TFX's InfraValidator does, so that any Pusher understands it."""
     folder = Path(blessing.uri)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / (NOT_BLESSED_FILE if refused else BLESSED_FILE)).write_text("\n".join(refused), encoding="utf-8")
-    blessing.set_int_custom_property("blessed", int(not refused))
-    for reason in refused:
+    (folder / (NOT_BLESSED_FILE if reasons else BLESSED_FILE)).write_text("\n".join(reasons), encoding="utf-8")
+    blessing.set_int_custom_property("blessed", int(not reasons))
+    for reason in reasons:
         _LOG.warning("not to be pushed: %s", reason)
 
 

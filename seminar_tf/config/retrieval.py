@@ -19,7 +19,8 @@ class RetrievalConfig:
       tables: `float` (every channel's vectors, as trained), `fused` (an item's channels fused beforehand: the same
         scores from one vector an item) or `codes` (product quantization).
       search: with `codes`, how a history is scored: `decode` (pairs rebuilt, one product), `lookup` (inner products
-        picked by code), or `auto` (what was measured to be faster for the request's N and L).
+        picked by code), or `auto` (what was measured to be faster on `device` for the request's N and L).
+      device: CPU or GPU, what the model will be served on; `auto` refuses one that was not measured.
       fuse: quantize an item's fused vector, instead of each of its channels.
       subvectors: S of an item's vector (N_bit of the paper), a byte each; a divisor of model.dim unless rotation is
         weighted.
@@ -37,6 +38,7 @@ class RetrievalConfig:
 
     tables: str = "fused"
     search: str = "auto"
+    device: str = "CPU"
     fuse: bool = True
     subvectors: int = 48
     query_subvectors: int = 8
@@ -52,6 +54,7 @@ class RetrievalConfig:
     def __post_init__(self) -> None:
         check(self.tables in TABLES, "retrieval.tables", self.tables, f"one of {', '.join(TABLES)}")
         check(self.search in SEARCHES, "retrieval.search", self.search, f"one of {', '.join(SEARCHES)}")
+        check(self.device in ("CPU", "GPU"), "retrieval.device", self.device, "CPU or GPU")
         for name in ("subvectors", "query_subvectors", "requests", "candidates"):
             positive(f"retrieval.{name}", getattr(self, name))
         power = self.centroids in (2, 4, 8, 16, 32, 64, 128, 256)

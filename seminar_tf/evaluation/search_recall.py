@@ -14,6 +14,7 @@ from seminar_tf.export.inputs import INDEXED, PAIR_POSITION, SEARCH_SIGNATURE
 from seminar_tf.export.metadata import MetadataError, ModelMetadata
 from seminar_tf.export.restored import restore_seminar
 from seminar_tf.features import names
+from seminar_tf.models.seminar import Seminar
 
 import tensorflow as tf  # isort: skip
 
@@ -55,13 +56,24 @@ def found_share(positions: np.ndarray, scores: np.ndarray, valid: np.ndarray) ->
     return np.where(wanted > 0, share, 1.0)
 
 
+def exact_model(path: str) -> Seminar:
+    """The trained model with exact attention over its vectors, of a model that was trained on codes too.
+
+    Raises:
+      MetadataError: the SavedModel has no float tables.
+    """
+    model = restore_seminar(path)
+    model.pairs.codes = None
+    return model
+
+
 def search_recall(
-    exact: str, served: str, requests: Sequence[Request], candidates: int, seed: int, split: str
+    exact: Seminar, served: str, requests: Sequence[Request], candidates: int, seed: int, split: str
 ) -> Found:
     """Recall@K of a served model's search against exact attention.
 
     Args:
-      exact: SavedModel folder of the trained model, with float tables.
+      exact: `exact_model`.
       served: SavedModel folder of the model that is to be served.
       requests: with at least the served L of history where there is so much.
       candidates: targets of each request: its first target, and others drawn from the catalog.
@@ -71,18 +83,16 @@ def search_recall(
       Recall by request.
 
     Raises:
-      MetadataError: the exact model has no float tables, or the served one no search signature.
+      MetadataError: the served model has no search signature.
     """
-    metadata = ModelMetadata.load(exact)
-    model = restore_seminar(exact)
-    model.pairs.codes = None  # exact attention is over the vectors, of a model trained on codes too
+    metadata = ModelMetadata.load(served)
     loaded = tf.saved_model.load(served)
     if SEARCH_SIGNATURE not in loaded.signatures:
         found = ", ".join(sorted(loaded.signatures))
         raise MetadataError(f"{served} has signatures {found}, expected {SEARCH_SIGNATURE!r}.")
     search = loaded.signatures[SEARCH_SIGNATURE]
     specs = {name: tf.TensorSpec([None] * len(given.shape), given.dtype) for name, given in INDEXED.items()}
-    exactly = tf.function(model.search_scores, input_signature=[specs])
+    exactly = tf.function(exact.search_scores, input_signature=[specs])
     length = metadata.model.serving_history_length
     pairs, recalls = [], []
     for batch in _batches(requests, metadata.catalog, candidates, length, seed, split):

@@ -57,7 +57,8 @@ def looked_up(table: tf.Tensor, codes: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor
     channels, subvectors = table.shape[2], table.shape[3]
     rows = tf.reshape(code_rows(codes, size), (shape[0], shape[1] * channels * subvectors))
     flat = tf.reshape(table, (shape[0], tf.shape(table)[1], channels * subvectors * size))
-    picked = tf.reshape(tf.gather(flat, rows, axis=2, batch_dims=1), (shape[0], -1, shape[1], channels, subvectors))
+    found = (shape[0], tf.shape(table)[1], shape[1], channels, subvectors)
+    picked = tf.reshape(tf.gather(flat, rows, axis=2, batch_dims=1), found)
     return tf.reduce_sum(tf.reduce_sum(picked, axis=4) * tf.cast(gamma, tf.float32)[:, tf.newaxis], axis=3)
 
 

@@ -80,6 +80,7 @@ class QuantizedTargetAttention(TargetAttention):
 
     def encode(self, channels: tf.Tensor) -> tf.Tensor:
         """Channel vectors [..., M+1, d] -> codes [..., M+1, S] uint8."""
+        self._ensure_built()
         return tf.stack([q.encode(channels[..., m, :]) for m, q in enumerate(self.quantizers)], axis=-2)
 
     def attend(
@@ -92,11 +93,13 @@ class QuantizedTargetAttention(TargetAttention):
           codes: [B, L, M+1, S] uint8.
           gamma: [B, L, M+1].
           mask: [B, L] bool.
-          bias: added to alpha, broadcastable to [B, N, H, L], or None.
+          bias: added to alpha, broadcastable to [B, H, N, L], or None.
 
         Returns:
           [B, N, d].
         """
+        self._ensure_built()
+        bias = None if bias is None else tf.transpose(bias, (0, 2, 1, 3))
         shape, length = tf.shape(target), tf.shape(codes)[1]
         gamma = tf.cast(gamma, tf.float32)
         centroids = tf.cast(tf.stack([tf.convert_to_tensor(q.centroids) for q in self.quantizers]), tf.float32)
@@ -108,6 +111,11 @@ class QuantizedTargetAttention(TargetAttention):
         mixed = self._mixed(weights, codes, gamma, centroids)
         mixed = tf.reshape(tf.cast(mixed, target.dtype), (shape[0], shape[1], self.heads, self.dim))
         return self._unfolded(mixed, mask)
+
+    def _ensure_built(self) -> None:
+        """These methods may be called before `call` is."""
+        if not self.built:
+            self.build(None)
 
     def _mixed(self, weights: tf.Tensor, codes: tf.Tensor, gamma: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
         """Weighted means of the keys: [B, n, L] -> [B, n, d], by the weight that falls to each centroid."""

@@ -23,14 +23,17 @@ class CodesInLoop(tf.keras.layers.Layer):
     """
 
     def __init__(self, dim: int, config: RetrievalConfig, seed: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # In float32 under any policy: which centroid is nearest must not depend on it.
+        super().__init__(dtype="float32", **kwargs)
         weighted = config.rotation == "weighted"
         width = config.subvectors * 2 * -(-dim // config.subvectors) if weighted else dim
         self.rotation = self.add_weight(name="rotation", shape=(dim, width), initializer="identity", trainable=False)
         self.back = self.add_weight(name="back", shape=(width, dim), initializer="identity", trainable=False)
 
         def quantizer(subvectors: int, name: str) -> ProductQuantizer:
-            made = ProductQuantizer(width, subvectors, config.centroids, config.commitment, seed, name=name)
+            made = ProductQuantizer(
+                width, subvectors, config.centroids, config.commitment, seed, name=name, dtype="float32"
+            )
             made.build(None)
             return made
 
@@ -46,5 +49,6 @@ class CodesInLoop(tf.keras.layers.Layer):
         return self._coded(self.query_quantizer, x, present)
 
     def _coded(self, quantizer: ProductQuantizer, x: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-        rotated = quantizer(x @ tf.cast(self.rotation, x.dtype), present)
-        return tf.cast(present, x.dtype)[:, tf.newaxis] * (rotated @ tf.cast(self.back, x.dtype))
+        rotated = quantizer(tf.cast(x, tf.float32) @ tf.convert_to_tensor(self.rotation), present)
+        decoded = tf.where(present[:, tf.newaxis], rotated @ tf.convert_to_tensor(self.back), 0.0)
+        return tf.cast(decoded, x.dtype)

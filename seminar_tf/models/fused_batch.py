@@ -60,10 +60,11 @@ class FusedBatch:
         by_code = getattr(self.pairs, "products", None)
         return None if by_code is None else lambda folded: by_code(folded, self.history_items, self.history_queries)
 
-    def look_up(self) -> Any:
-        """Whether `products` is the faster way for this batch: a bool, or one of the graph."""
+    def look_up(self, lists: int = 1) -> Any:
+        """Whether `products` is the faster way for this batch, whose candidates have so many lists of K pairs each: a
+        bool, or one of the graph."""
         shape = [size or tf.shape(x)[1] for x in (self.candidates, self.history_items) for size in x.shape[1:]]
-        return self.pairs.look_up(*shape)  # type: ignore[attr-defined]
+        return self.pairs.look_up(shape[0] * lists, shape[1])  # type: ignore[attr-defined]
 
     def picked(self, places: tf.Tensor) -> tf.Tensor:
         """History pairs at some positions: [B, ...] int32 into L -> [B, ..., d]."""

@@ -32,6 +32,7 @@ class LifelongBranch:
         self, config: ModelConfig, search: SearchUnit, exact: ExactSearchUnit, recency: RecencyBias | None
     ) -> None:
         self._config, self._search, self._exact, self._recency = config, search, exact, recency
+        self._lists = config.heads if config.top_k_per_head else 1
 
     def __call__(self, target: tf.Tensor, seen: FusedBatch, training: bool) -> tf.Tensor:
         """x_lifelong of candidates: [B, N, d] -> [B, N, d].
@@ -50,14 +51,13 @@ class LifelongBranch:
             if training or are_shapes_static():
                 return self._gathered(target, seen, keys)
             # One weight a head and pair (H L) against K vectors of d: what takes less memory for many candidates.
-            lists = self._config.heads if self._config.top_k_per_head else 1
-            fits = self._config.heads * tf.shape(keys)[1] <= 2 * lists * self._config.top_k * self._config.dim
+            fits = self._config.heads * tf.shape(keys)[1] <= 2 * self._lists * self._config.top_k * self._config.dim
             many = tf.shape(target)[1] >= _MANY_CANDIDATES
             return tf.cond(
                 fits & many, lambda: self._dense(target, seen, keys), lambda: self._gathered(target, seen, keys)
             )
 
-        return _by_keys(seen, by_look_up, by_product)
+        return self._by_keys(seen, by_look_up, by_product)
 
     def scores(self, target: tf.Tensor, seen: FusedBatch) -> tf.Tensor:
         """The GSU's scores of every pair, recency in them: [B, N, L], [B, N, H, L] with top_k_per_head; NEGATIVE at
@@ -71,7 +71,7 @@ class LifelongBranch:
         def with_keys(keys: tf.Tensor | Products) -> tf.Tensor:
             return self._search(target, keys, seen.mask, self._search_bias(seen), self._kernels())[0]
 
-        return _by_keys(seen, with_keys, lambda: with_keys(seen.keys()))
+        return self._by_keys(seen, with_keys, lambda: with_keys(seen.keys()))
 
     def found(self, target: tf.Tensor, seen: FusedBatch) -> tuple[tf.Tensor, tf.Tensor]:
         """What the GSU keeps for each candidate, and how the ESU weights it.
@@ -89,7 +89,7 @@ class LifelongBranch:
                 weights = tf.reduce_mean(weights, axis=2)
             return tf.where(valid, chosen, -1), tf.where(valid, weights, 0.0)
 
-        return _by_keys(seen, with_keys, lambda: with_keys(seen.keys()))
+        return self._by_keys(seen, with_keys, lambda: with_keys(seen.keys()))
 
     def _kept(
         self, target: tf.Tensor, seen: FusedBatch, keys: tf.Tensor | Products
@@ -122,8 +122,9 @@ class LifelongBranch:
         bias = self._recency(seen.gap, seen.position)
         return tf.stop_gradient(bias if self._config.top_k_per_head else tf.reduce_mean(bias, axis=-1))
 
-
-def _by_keys(seen: FusedBatch, by_look_up: Callable[[Products], Any], by_product: Callable[[], Any]) -> Any:
-    """What one of the two gives: by look-ups where the batch holds codes and that is the faster way."""
-    products = seen.products()
-    return by_product() if products is None else either(seen.look_up(), lambda: by_look_up(products), by_product)
+    def _by_keys(self, seen: FusedBatch, by_look_up: Callable[[Products], Any], by_product: Callable[[], Any]) -> Any:
+        """What one of the two gives: by look-ups where the batch holds codes and that is the faster way."""
+        products = seen.products()
+        if products is None:
+            return by_product()
+        return either(seen.look_up(self._lists), lambda: by_look_up(products), by_product)

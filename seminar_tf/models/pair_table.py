@@ -232,11 +232,14 @@ class PairTable(FusedTable):
 
     def fused_queries(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Query ids [n] -> vectors [n, d] and gate log weights [n]."""
+        vectors, weight = self.projected_queries(ids)
+        return vectors if self.codes is None else self.codes.queries(vectors, weight > NEGATIVE), weight
+
+    def projected_queries(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same before any codes: what the gate sees."""
         vectors = self.query_vector(ids)
         weight = self.gate.logits(vectors[:, tf.newaxis], first=0)[:, 0]
-        present = (ids > 0) & self.config.use_query
-        coded = vectors if self.codes is None else self.codes.queries(vectors, present)
-        return coded, tf.where(present, weight, NEGATIVE)
+        return vectors, tf.where((ids > 0) & self.config.use_query, weight, NEGATIVE)
 
     def _items(self, ids: tf.Tensor, training: bool) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
         if not (training and _is_small(self.item_table)):
@@ -252,6 +255,6 @@ class PairTable(FusedTable):
         """gamma of pairs: [n] and [n] int32 ids -> [n, M+1], query first."""
         projected = tf.einsum("nmd,mde->nme", tf.nn.embedding_lookup(self.item_table, items), self.projections[1:])
         mask = tf.nn.embedding_lookup(self.item_mask, items)
-        vectors, weight = self.fused_queries(queries)
+        vectors, weight = self.projected_queries(queries)
         x = tf.concat([vectors[:, tf.newaxis], projected], axis=1)
         return self.gate.weights_of(x, tf.concat([weight[:, tf.newaxis] > NEGATIVE, mask], axis=1))

@@ -12,7 +12,7 @@ from seminar_tf.config import ModelConfig, RetrievalConfig, TrainConfig
 from seminar_tf.features import names
 from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.features.vocabulary import FeatureSizes
-from seminar_tf.layers import replicas, seeding
+from seminar_tf.layers import seeding
 from seminar_tf.layers.exact_search_unit import ExactSearchUnit
 from seminar_tf.layers.interest_unit import InterestUnit
 from seminar_tf.layers.masking import masked_mean
@@ -128,8 +128,12 @@ class Seminar(MultiLossModel):
         )
 
     def call(
-        self, batch: Mapping[str, tf.Tensor], training: bool = False, step_seed: tf.Tensor | None = None
-    ) -> dict[str, tf.Tensor]:
+        self,
+        batch: Mapping[str, tf.Tensor],
+        training: bool = False,
+        step_seed: tf.Tensor | None = None,
+        only: str = "",
+    ) -> Any:
         """Logits of every candidate.
 
         Args:
@@ -138,13 +142,18 @@ class Seminar(MultiLossModel):
             [B, A] int32. Item id 0 is padding.
           training: gather for each candidate, as training must; in inference the cheaper way is taken.
           step_seed: [2] int32 for dropout, None for none.
+          only: `found` or `scores` gives that of the search alone: search_history and search_scores, computed here so
+            that they are of the model's own compute type.
 
         Returns:
           {task: [B, N] float32 logits}; those of padding candidates mean nothing.
         """
         candidates, moment = batch[names.CANDIDATE_ITEM_ID], batch[names.REQUEST_TIMESTAMP]
         seen = fuse_batch(self.pairs, batch, training)
-        target, item, typed = seen.targets(), seen.candidate_items(), seen.queries()
+        target = seen.targets()
+        if only:
+            return {"found": self.lifelong.found, "scores": self.lifelong.scores}[only](target, seen)
+        item, typed = seen.candidate_items(), seen.queries()
         blocks = [target, self.lifelong(target, seen, training)]
         matches = [
             self._popularity(batch, training)[..., tf.newaxis],
@@ -177,13 +186,12 @@ class Seminar(MultiLossModel):
           positions: [B, N, K'] int32 into L, best first, -1 where there are fewer ([B, N, H, K'] with top_k_per_head).
           weights: float32 of the same shape, see LifelongBranch.found.
         """
-        seen = fuse_batch(self.pairs, batch, training=False)
-        return self.lifelong.found(seen.targets(), seen)
+        found: tuple[tf.Tensor, tf.Tensor] = self(batch, only="found")
+        return found
 
     def search_scores(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The GSU's scores by which it keeps pairs: [B, N, L], or [B, N, H, L] with top_k_per_head."""
-        seen = fuse_batch(self.pairs, batch, training=False)
-        return self.lifelong.scores(seen.targets(), seen)
+        return self(batch, only="scores")
 
     def _recent(
         self, short: ShortBranch, interest: InterestUnit, target: tf.Tensor, seen: FusedBatch
@@ -251,8 +259,7 @@ class Seminar(MultiLossModel):
         candidates = batch[names.CANDIDATE_ITEM_ID]
         losses = {}
         if "codes" in self.active_terms:
-            # Of the tables, which are the same on every replica.
-            losses["codes"] = tf.add_n(self.pairs.losses) / replicas.count()
+            losses["codes"] = tf.add_n(self.pairs.losses)
         for task in self.tasks:
             labels = batch[names.label(task)]
             losses[task] = masked_bce(logits[task], labels, candidates)

@@ -58,12 +58,15 @@ class Measured:
         """(lengths, targets) indices into `methods`, the fastest at each measured L and N.
 
         Raises:
-          UnmeasuredError: one of them was never measured.
+          UnmeasuredError: one of them was never measured, or none of them at some size.
         """
         missing = [name for name in methods if name not in self.seconds]
         if missing:
             raise UnmeasuredError(f"{', '.join(missing)}: {self.device} has times of {', '.join(self.seconds)}.")
-        return np.stack([self.seconds[name] for name in methods]).argmin(axis=0)
+        times = np.stack([self.seconds[name] for name in methods])
+        if np.isinf(times).all(axis=0).any():
+            raise UnmeasuredError(f"{', '.join(methods)}: on {self.device} none was measured at some L and N.")
+        return times.argmin(axis=0)
 
     def choose(self, targets: int, length: int, methods: Sequence[str]) -> str:
         """The method that was fastest at the measured N and L nearest to those asked for, by their ratios."""
@@ -95,7 +98,7 @@ class Choice:
 
     def __call__(self, targets: Any, length: Any) -> Any:
         """N and L, ints or int32 scalars -> bool, or a bool scalar of the graph."""
-        best = self.table.fastest((self.no, self.yes)) == 1
+        best = self.table.fastest((self.yes, self.no)) == 0
         if best.all() or not best.any():
             return bool(best.all())
         if not (tf.is_tensor(targets) or tf.is_tensor(length)):

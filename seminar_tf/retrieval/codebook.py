@@ -21,11 +21,13 @@ class CodebookQuality:
     """How well codes stand for the vectors they were fitted on.
 
     Attributes:
+      vectors: how many they are.
       error: mean squared reconstruction error over the mean squared norm; 0 is exact.
       dead: centroids that no vector has, of S C.
       entropy: mean over sub-vectors of the codes' entropy, in bits; log2(C) at most.
     """
 
+    vectors: int
     error: float
     dead: int
     entropy: float
@@ -81,7 +83,7 @@ class Codebook:
         shares = counts / counts.sum(axis=1, keepdims=True)
         bits = -(shares * np.log2(np.maximum(shares, 1e-30))).sum(axis=1)
         scale = float((vectors**2).sum(axis=1).mean())
-        return CodebookQuality(error / max(scale, 1e-30), int((counts == 0).sum()), float(bits.mean()))
+        return CodebookQuality(len(vectors), error / max(scale, 1e-30), int((counts == 0).sum()), float(bits.mean()))
 
     def _split(self, vectors: np.ndarray) -> np.ndarray:
         if vectors.ndim != 2 or vectors.shape[1] != self.dim:
@@ -110,7 +112,9 @@ def fit_codebook(
     if size not in (2, 4, 8, 16, 32, 64, 128, 256):
         raise CodebookError(f"{name}: {size} centroids, expected a power of 2 from 2 to 256.")
     if n < size:
-        raise CodebookError(f"{name}: {n} vectors for {size} centroids. Lower the number of centroids to {n} or less.")
+        most = 1 << (n.bit_length() - 1) if n > 1 else 0
+        mend = f"Set retrieval.centroids to {most} or less" if most else "Leave the channel out of model.channels"
+        raise CodebookError(f"{name}: {n} vectors for {size} centroids. {mend}, or fuse the channels (retrieval.fuse).")
     quantizer = faiss.ProductQuantizer(dim, subvectors, size.bit_length() - 1)
     quantizer.cp.seed = seed
     quantizer.cp.min_points_per_centroid = 1  # no warning; the quality report says what came of it

@@ -16,18 +16,21 @@ def never(targets: object, length: object) -> bool:
     return False
 
 
-def hold_codes(model: Seminar, codes: QuantizedTables, look_up: LookUp = never) -> None:
+def hold_codes(
+    model: Seminar, codes: QuantizedTables, look_up: LookUp = never, tables: GsuTables | None = None
+) -> None:
     """Puts codes in the place of a trained model's float tables; the model can train no more.
 
     Args:
       model: the model that the codes are of.
       codes: of its channels, or of its fused items.
       look_up: when scores are looked up by code; by default histories are decoded, then multiplied.
+      tables: `gsu_tables(model)` where it is there already.
 
     Raises:
       ValueError: the codes are of another model's tables.
     """
-    tables = gsu_tables(model, ranks=False)
+    tables = gsu_tables(model, ranks=False) if tables is None else tables
     if codes.channels == tables.fused().channels:
         tables = tables.fused()
     if codes.channels != tables.channels or codes.dim != tables.dim:

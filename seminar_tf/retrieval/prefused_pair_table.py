@@ -30,14 +30,6 @@ class PrefusedPairTable(FusedTable):
         self.queries = self.held("queries", fused.query)
         self.query_weight = self.held("query_weight", fused.query_logit)
 
-    def fused_items(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Item ids [n] -> gated item vectors [n, d] and gate log weights [n]."""
-        return tf.gather(self.items, ids), tf.gather(self.item_weight, ids)
-
-    def fused_queries(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Query ids [n] -> vectors [n, d] and gate log weights [n]."""
-        return tf.gather(self.queries, ids), tf.gather(self.query_weight, ids)
-
     def fuse(
         self, items: tf.Tensor, queries: tf.Tensor, training: bool = False
     ) -> tuple[FusedPairs, tf.Tensor, tf.Tensor]:

@@ -58,6 +58,11 @@ class QuantizedTables:
         codes = self.item_codes[0].size + self.query_codes[0].size
         return float(codes + 2 * len(self.channels))
 
+    @property
+    def held_bytes(self) -> float:
+        """What a table of them holds for an item and a query: their codes, and a float32 gate logit a channel."""
+        return float(self.item_codes[0].size + self.query_codes[0].size + 4 * len(self.channels))
+
     def codebook(self, channel: int) -> Codebook:
         """The codebook of a channel, query first."""
         return Codebook(self.item_centroids[channel - 1] if channel else self.query_centroids)

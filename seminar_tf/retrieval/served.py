@@ -49,7 +49,7 @@ def prepare(model: Seminar, config: RetrievalConfig, seed: int = 0) -> Prepared:
 
     Raises:
       CodebookError: fewer vectors than centroids.
-      UnmeasuredError: `retrieval.search` is auto and nothing was measured on CPU.
+      UnmeasuredError: `retrieval.search` is auto and nothing was measured on `retrieval.device`.
     """
     tables = gsu_tables(model, ranks=False)
     modalities = len(tables.channels) - 1
@@ -59,9 +59,9 @@ def prepare(model: Seminar, config: RetrievalConfig, seed: int = 0) -> Prepared:
         hold_fused(model, tables)
         return Prepared("one product of targets and pairs fused beforehand", 8.0 * (tables.dim + 1))
     codes, quality = _codes(model, tables, config, seed)
-    look_up, search = _look_up(config.search)
-    hold_codes(model, codes, look_up)
-    return Prepared(search, codes.bytes_per_pair, codes, quality)
+    look_up, search = _look_up(config.search, config.device)
+    hold_codes(model, codes, look_up, tables)
+    return Prepared(search, codes.held_bytes, codes, quality)
 
 
 def _codes(
@@ -98,13 +98,13 @@ def _in_loop(model: Seminar) -> CodesInLoop:
     return codes
 
 
-def _look_up(search: str) -> tuple[LookUp, str]:
+def _look_up(search: str, device: str) -> tuple[LookUp, str]:
     """When scores are looked up by code, and how to say it."""
     if search == "decode":
         return never, "histories decoded, then one product"
     if search == "lookup":
         return _always, "inner products looked up by code"
-    table = Measured.load()
+    table = Measured.load(device)
     plain, compiled = Choice(table, *PLAIN), Choice(table, *COMPILED)
 
     def by_measurement(targets: Any, length: Any) -> Any:

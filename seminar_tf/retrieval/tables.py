@@ -8,6 +8,7 @@ import numpy as np
 
 from seminar_tf.layers.channel_gate import ChannelGate
 from seminar_tf.layers.masking import NEGATIVE, masked_softmax
+from seminar_tf.models.pair_table import PairTable
 from seminar_tf.models.seminar import Seminar
 
 import tensorflow as tf  # isort: skip
@@ -102,7 +103,8 @@ def gsu_tables(model: Seminar, ranks: bool = True) -> GsuTables:
       ranks: whether `fold` is to rank pairs, so that the heads must share one choice of K.
 
     Raises:
-      ValueError: each head keeps K pairs of its own, so that no one matrix ranks the pairs.
+      ValueError: each head keeps K pairs of its own, so that no one matrix ranks the pairs; or the model's tables are
+        not as trained.
     """
     if ranks and model.config.top_k_per_head:
         raise ValueError(
@@ -110,9 +112,11 @@ def gsu_tables(model: Seminar, ranks: bool = True) -> GsuTables:
             "mean; set model.top_k_per_head to false."
         )
     pairs, search = model.pairs, model.search
+    if not isinstance(pairs, PairTable):
+        raise ValueError(f"the model holds a {type(pairs).__name__} already: tables are read from a model as trained.")
     item = tf.einsum("vmd,mde->vme", tf.convert_to_tensor(pairs.item_table), pairs.projections[1:])
     mask = tf.convert_to_tensor(pairs.item_mask)
-    query, query_logit = pairs.fused_queries(tf.range(pairs.query_rows))
+    query, query_logit = pairs.projected_queries(tf.range(pairs.query_rows))
     kernels = (model.exact.query_kernel, model.exact.key_kernel)
     if not model.config.share_gsu_esu:
         kernels = (search.query_kernel, search.key_kernel)

@@ -75,6 +75,7 @@ def _segment(toy: Toy, user: bytes, split: str, start: int, end: int) -> bytes:
         "target_position": [p for p, _, _ in shown],
         "target_timestamp": [1000 * p for p, _, _ in shown],
         "target_item_id": [item for _, item, _ in shown],
+        "target_request": [p for p, _, _ in shown],
         "target_query": [queries[p] for p, _, _ in shown],
     }
     feature = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for name, v in ints.items()}

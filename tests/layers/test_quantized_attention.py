@@ -16,7 +16,6 @@ B, N, L, C, D, H = 2, 3, 9, 3, 8, 2
 def drawn(seed, size=16):
     rng = np.random.default_rng(seed)
     layer = QuantizedTargetAttention(dim=D, heads=H, channels=C, subvectors=4, size=size, seed=seed)
-    layer.build(None)
     target, channels = (rng.normal(size=shape).astype(np.float32) for shape in ((B, N, D), (B, L, C, D)))
     gamma = rng.dirichlet(np.ones(C), (B, L)).astype(np.float32)
     mask = np.arange(L) < np.array([[L], [5]])
@@ -32,7 +31,7 @@ def test_codes_attend_as_the_vectors_they_stand_for(seed, with_bias):
     assert codes.shape == (B, L, C, 4) and codes.dtype == tf.uint8
     by_heads = None if bias is None else bias.transpose(0, 2, 1, 3)
     wanted = layer(target, (channels, gamma), mask, by_heads)
-    np.testing.assert_allclose(layer.attend(target, codes, gamma, mask, bias), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(layer.attend(target, codes, gamma, mask, by_heads), wanted, rtol=1e-4, atol=1e-5)
     # By the oracle of plain attention on decoded, gated keys.
     decoded = np.stack([q.decode(codes[:, :, m]) for m, q in enumerate(layer.quantizers)], axis=2)
     keys = (gamma[..., np.newaxis] * decoded).sum(axis=2)

@@ -56,7 +56,12 @@ def test_the_graph_chooses_as_python_does(table):
             assert choice(n, length) is wanted
             assert bool(in_graph(tf.constant(n), tf.constant(length))) is wanted
     # One that is never faster needs no branch in the graph.
-    assert Choice(table, "exact_fused", "exact_fused")(tf.constant(1), tf.constant(1)) is False
+    slower = Measured("CPU", table.targets, table.lengths, {**table.seconds, "slow": table.seconds["decode"] + 99})
+    assert Choice(slower, "slow", "decode")(tf.constant(1), tf.constant(1)) is False
+    assert Choice(slower, "decode", "slow")(tf.constant(1), tf.constant(1)) is True
+    never = Measured("CPU", table.targets, table.lengths, {"never": np.full((2, 3), np.inf)})
+    with pytest.raises(UnmeasuredError, match="none was measured at some L and N"):
+        never.fastest(["never"])
 
 
 def test_what_was_not_measured_is_refused(table, tmp_path):
