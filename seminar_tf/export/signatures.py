@@ -132,7 +132,7 @@ class RankerModule(tf.Module):
         self.length = config.model.serving_history_length
         self.tasks = tasks
         self._call: Callable[..., dict[str, tf.Tensor]] = lambda batch: model(batch, training=False)
-        self._compiled = tf.function(self._static, jit_compile=True)
+        self._compiled = tf.function(self._static, jit_compile=True, autograph=False)
         self._search = model.search_history if isinstance(model, Seminar) else None
 
     def signatures(self) -> dict[str, Any]:
@@ -216,7 +216,10 @@ def _concrete(function: Callable[[dict[str, tf.Tensor]], Scores], inputs: dict[s
         name: tf.TensorSpec([None] * len(given.shape), tf.as_dtype(given.dtype), name=name)
         for name, given in inputs.items()
     }
-    return tf.function(lambda **arguments: function(_checked(arguments))).get_concrete_function(**specs)
+    # Nothing in a ranker is written for autograph, which would take most of the time of tracing.
+    return tf.function(lambda **arguments: function(_checked(arguments)), autograph=False).get_concrete_function(
+        **specs
+    )
 
 
 def _checked(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

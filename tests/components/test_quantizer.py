@@ -111,7 +111,7 @@ def test_fewer_vectors_than_centroids_fail_with_the_channels_name(trained, tmp_p
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples")
-    fixtures.write_examples(fixtures.make_toy(seed=3), folder)
+    fixtures.write_examples(fixtures.make_toy(seed=4), folder)
     return artifact(standard_artifacts.Examples, folder)
 
 
