@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from seminar_tf.export.metadata import MetadataError, ModelMetadata
+from seminar_tf.export.signatures import served_variables
 from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.seminar import Seminar
@@ -43,9 +44,10 @@ def restore_seminar(path: str | Path) -> Seminar:
     saved = tf.train.load_checkpoint(str(Path(path) / "variables" / "variables"))
     shapes = saved.get_variable_to_shape_map()
     count = sum(key.startswith("weights/") for key in shapes)
-    if count != len(model.variables):
-        raise MetadataError(f"{path} has {count} weights, its configuration makes {len(model.variables)}.")
-    for number, variable in enumerate(model.variables):
+    wanted = served_variables(model)
+    if count != len(wanted):
+        raise MetadataError(f"{path} has {count} weights, its configuration makes {len(wanted)}.")
+    for number, variable in enumerate(wanted):
         key = _KEY.format(number)
         if shapes.get(key) != variable.shape.as_list():
             raise MetadataError(

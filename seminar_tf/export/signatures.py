@@ -110,13 +110,19 @@ def _table_channels(model: Ranker) -> tuple[str, ...]:
     return tuple(pairs.channels) if isinstance(pairs, PairTable) else ()
 
 
+def served_variables(model: Ranker) -> list[tf.Variable]:
+    """A ranker's variables, in order, without those of the metrics of its training."""
+    counters = {id(v) for metric in getattr(model, "metrics", ()) for v in metric.variables}
+    return [v for v in model.variables if id(v) not in counters]
+
+
 class RankerModule(tf.Module):
     """A ranker with its vocabularies, and the functions that become signatures.
 
     Attributes:
       lookup: the vocabularies, saved as assets.
-      weights: the model's variables. They are tracked instead of the model: Keras would write traces of its own
-        beside the signatures, which nobody calls.
+      weights: the model's variables but its metrics'. They are tracked instead of the model: Keras would write traces
+        of its own beside the signatures, which nobody calls.
       sizes: rows of the id spaces.
       length: L, newest pairs of a history that the model sees.
       tasks: label tasks.
@@ -127,7 +133,7 @@ class RankerModule(tf.Module):
     ) -> None:
         super().__init__(name="ranker")
         self.lookup = lookup
-        self.weights = list(model.variables)
+        self.weights = served_variables(model)
         self.sizes = sizes
         self.length = config.model.serving_history_length
         self.tasks = tasks

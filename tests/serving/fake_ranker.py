@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seminar_tf.config import FeatureConfig, ModelConfig, PipelineConfig, ServingConfig
+from seminar_tf.config import FeatureConfig, ModelConfig, PipelineConfig, ServingConfig, TrainConfig
 from seminar_tf.export import inputs
 from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features import names
@@ -81,7 +81,13 @@ def export(folder: Path, transform_dir: Path, seed: int, kind: str = "fake") -> 
     return model
 
 
-def seminar(sizes: FeatureSizes, seed: int, config: PipelineConfig = CONFIG, tasks: tuple[str, ...] = TASKS) -> Seminar:
+def seminar(
+    sizes: FeatureSizes,
+    seed: int,
+    config: PipelineConfig = CONFIG,
+    tasks: tuple[str, ...] = TASKS,
+    train: TrainConfig | None = None,
+) -> Seminar:
     """The real ranker with random tables and weights."""
     rng = np.random.default_rng(seed)
     known = (np.arange(sizes.items) > 0) & (np.arange(sizes.items) < sizes.items - config.features.item_oov_buckets)
@@ -105,7 +111,7 @@ def seminar(sizes: FeatureSizes, seed: int, config: PipelineConfig = CONFIG, tas
         item_mask=has.T,
         query=rng.normal(0, 1, (sizes.queries, dim)).astype(np.float32),
     )
-    return Seminar(config.model, sizes, tasks, tables, features, seed)
+    return Seminar(config.model, sizes, tasks, tables, features, seed, train)
 
 
 def batch(rng: np.random.Generator, rows: int, length: int, width: int) -> dict[str, np.ndarray]:
