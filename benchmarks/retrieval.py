@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -28,8 +27,8 @@ import numpy as np
 from benchmarks.prepared import prepare_demo, prepare_movielens
 from benchmarks.quality_run import ingest, pretrained
 from benchmarks.retrieval_data import Embeddings, Pairs, logged_pairs, random, random_pairs, request, trained
-from benchmarks.retrieval_methods import Entry, Finder, faiss_finders, finder, hnsw, methods, served_names
-from benchmarks.retrieval_report import PLOTTED_K, draw, print_rows, write_measured
+from benchmarks.retrieval_methods import Entry, Finder, faiss_finders, finder, hnsw, methods, served_names, timed
+from benchmarks.retrieval_report import PLOTTED_K, draw, print_rows, write_measured, write_tables
 
 # isort: split
 import tensorflow as tf
@@ -52,13 +51,6 @@ def recall(found: np.ndarray, scores: np.ndarray) -> float:
     near = 1e-4 * (1e-6 + np.abs(least))
     values = np.take_along_axis(scores, np.maximum(found, 0).astype(np.int64), axis=1)
     return float(((values >= least - near) & (found >= 0)).mean())
-
-
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of a call, and its result."""
-    began = time.perf_counter()
-    result = call()
-    return time.perf_counter() - began, result
 
 
 def measure(
@@ -95,7 +87,7 @@ def measure(
         building, searching = (median(seconds) for seconds in zip(*taken[f.name]))
         recalled = float(np.mean(found[f.name]))
         times = {"index_seconds": building, "search_seconds": searching}
-        rows.append({"method": f.name, "recall": recalled, **times, "bytes": f.bytes})
+        rows.append({"method": f.name, "recall": recalled, **times, "bytes": f.bytes, "built_seconds": f.built})
     return rows
 
 
@@ -141,11 +133,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/retrieval.json"))
-    parser.add_argument("--images", type=Path, help="folder that the plot is written to")
+    parser.add_argument("--docs", type=Path, help="folder that tables and plot are written to")
     parser.add_argument("--measured", action="store_true", help="write seminar_tf/retrieval/measured.json")
     options = parser.parse_args()
-    if (options.measured or options.images) and PLOTTED_K not in options.top_k:
-        parser.error(f"--measured and --images want K = {PLOTTED_K} among --top-k")
+    if (options.measured or options.docs) and PLOTTED_K not in options.top_k:
+        parser.error(f"--measured and --docs want K = {PLOTTED_K} among --top-k")
     found: list[dict[str, Any]] = []
     for embeddings, pairs in sources(options):
         building, known = timed(lambda embeddings=embeddings: methods(embeddings))
@@ -159,8 +151,9 @@ def main() -> None:
         if options.measured:
             write_measured(found, served_names(embeddings.tables.dim))
             options.measured = False  # by the first embeddings
-    if options.images:
-        draw(found, options.images / "retrieval.png")
+    if options.docs:
+        draw(found, options.docs / "images" / "retrieval.png")
+        write_tables(found, options.docs / "retrieval-tables.md")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ class Entry:
       graph: whether TensorFlow can run it.
       compiled: whether XLA compiles index and search as a whole.
       name: where it is not the method's own.
+      built: seconds before any request: rotation and codebooks fitted, catalog and queries encoded.
     """
 
     method: SearchMethod
@@ -42,11 +44,19 @@ class Entry:
     graph: bool = True
     compiled: bool = False
     name: str = ""
+    built: float = 0.0
 
     @property
     def title(self) -> str:
         """As tables show it."""
         return self.name or self.method.name
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of a call, and its result."""
+    began = time.perf_counter()
+    result = call()
+    return time.perf_counter() - began, result
 
 
 def methods(e: Embeddings, size: int = 256) -> list[Entry]:
@@ -60,32 +70,30 @@ def methods(e: Embeddings, size: int = 256) -> list[Entry]:
     t, exact, dim = e.tables, ExactFused(e.tables), e.tables.dim
     width, few, some, many = len(t.channels), dim // 8, dim // 4, 3 * dim // 4
     found = [Entry(ExactUnfused(t, e.query_kernel, e.key_kernel, e.heads), e.heads), Entry(exact)]
-    found += [Entry(Sdc(t, few, size, collapsed=False), few * width), Entry(Sdc(t, few, size), few * width)]
+    for collapsed in (False, True):
+        built, sdc = timed(lambda collapsed=collapsed: Sdc(t, few, size, collapsed=collapsed))
+        found.append(Entry(sdc, few * width, built=built))
     for rotation in ("none", "opq"):
         suffix = "_opq" if rotation == "opq" else ""
-        by_channel = quantize(t, few, size, rotation)[0]
-        fused = quantize(t.fused(), some, size, rotation)[0]
+        built, (by_channel, _) = timed(lambda rotation=rotation: quantize(t, few, size, rotation))
+        built_fused, (fused, _) = timed(lambda rotation=rotation: quantize(t.fused(), some, size, rotation))
         found += [
-            Entry(Adc(by_channel, t, f"adc{suffix}"), few * width),
-            Entry(CompiledAdc(by_channel, t, f"adc_xla{suffix}")),
-            Entry(DecodeMultiply(by_channel, t, f"decode{suffix}")),
-            Entry(DecodeMultiply(fused, t, f"decode_fused{some}{suffix}")),
+            Entry(Adc(by_channel, t, f"adc{suffix}"), few * width, built=built),
+            Entry(CompiledAdc(by_channel, t, f"adc_xla{suffix}"), built=built),
+            Entry(DecodeMultiply(by_channel, t, f"decode{suffix}"), built=built),
+            Entry(DecodeMultiply(fused, t, f"decode_fused{some}{suffix}"), built=built_fused),
         ]
-    weighted = DecodeMultiply(
-        quantize(t.fused(), some, size, "weighted", query_subvectors=few)[0], t, f"decode_fused{some}_weighted"
-    )
-    codes = quantize(t.fused(), many, size, "weighted", query_subvectors=few)[0]
+    built, (short, _) = timed(lambda: quantize(t.fused(), some, size, "weighted", query_subvectors=few))
+    weighted = DecodeMultiply(short, t, f"decode_fused{some}_weighted")
+    found += [Entry(weighted, built=built), Entry(Reranked(weighted, exact, 2), built=built)]
+    built, (codes, _) = timed(lambda: quantize(t.fused(), many, size, "weighted", query_subvectors=few))
+    suffix = f"fused{many}_weighted"
+    decode = DecodeMultiply(codes, t, f"decode_{suffix}")
     found += [
-        Entry(weighted),
-        Entry(Reranked(weighted, exact, 2)),
-        Entry(Adc(codes, t, f"adc_fused{many}_weighted"), many + few),
-        Entry(CompiledAdc(codes, t, f"adc_xla_fused{many}_weighted")),
-        Entry(DecodeMultiply(codes, t, f"decode_fused{many}_weighted")),
-        Entry(
-            DecodeMultiply(codes, t, f"decode_fused{many}_weighted"),
-            compiled=True,
-            name=f"decode_xla_fused{many}_weighted",
-        ),
+        Entry(Adc(codes, t, f"adc_{suffix}"), many + few, built=built),
+        Entry(CompiledAdc(codes, t, f"adc_xla_{suffix}"), built=built),
+        Entry(decode, built=built),
+        Entry(decode, compiled=True, name=f"decode_xla_{suffix}", built=built),
         Entry(SimHash(t, 256), 256 // 32),
         Entry(Reranked(SimHash(t, 256), exact, 4), 256 // 32),
     ]
@@ -113,12 +121,14 @@ class Finder:
       index: (history items, queries, both (1, L)) -> index.
       search: (index, target items, queries, both (1, N)) -> positions (N, K); -1 where none was found.
       bytes: of a pair.
+      built: as of Entry; of FAISS, to train its index.
     """
 
     name: str
     index: Callable[..., Any]
     search: Callable[..., np.ndarray]
     bytes: float
+    built: float = 0.0
 
 
 def finder(entry: Entry, k: int) -> Finder:
@@ -139,7 +149,9 @@ def finder(entry: Entry, k: int) -> Finder:
             held[0][..., :1].numpy()  # waits: a device works on after the call
         return held
 
-    return Finder(entry.title, indexed, lambda held, *ids: search(held, *ids).numpy()[0], method.bytes_per_pair())
+    return Finder(
+        entry.title, indexed, lambda held, *ids: search(held, *ids).numpy()[0], method.bytes_per_pair(), entry.built
+    )
 
 
 def _static(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,7 +171,7 @@ def faiss_finders(e: Embeddings, catalog: np.ndarray, k: int) -> Iterator[Finder
         "faiss_fastscan": (faiss.IndexPQFastScan(dim, 16, 4, metric), 8.0),
     }
     for name, (empty, size) in makers.items():
-        empty.train(catalog)
+        built, _ = timed(lambda empty=empty: empty.train(catalog))
 
         def index(items: Any, queries: Any, empty: Any = empty) -> Any:
             made = faiss.clone_index(empty)
@@ -170,4 +182,4 @@ def faiss_finders(e: Embeddings, catalog: np.ndarray, k: int) -> Iterator[Finder
             targets = e.tables.targets(np.asarray(items), np.asarray(queries))[0]
             return np.asarray(held.search(np.ascontiguousarray(targets), k)[1])
 
-        yield Finder(name, index, search, size)
+        yield Finder(name, index, search, size, built)

@@ -25,6 +25,39 @@ def print_rows(rows: list[dict[str, Any]], name: str, shape: tuple[int, int, int
         print(f"| {row['method']} | {row['recall']:.3f} | {times} | {row['bytes']:.0f} |", flush=True)
 
 
+def write_tables(found: list[dict[str, Any]], path: Path) -> None:
+    """All figures as Markdown: for each embeddings and L a table of Recall@K and one of times, a column an N and K."""
+    lines = [
+        "# Every search method, in figures",
+        "",
+        "Written by `python -m benchmarks.retrieval --docs docs`; docs/retrieval.md says what the methods are and",
+        "what to make of it. Built: seconds before any request (codebooks fitted, items encoded). Milliseconds are to",
+        "index one history and to find the K pairs of all its N targets. A dash: left out, too large.",
+    ]
+    for name, length in dict.fromkeys((e["embeddings"], e["shape"][0]) for e in found):
+        shown = [e for e in found if (e["embeddings"], e["shape"][0]) == (name, length)]
+        columns = " | ".join(f"N {e['shape'][1]}, K {e['shape'][2]}" for e in shown)
+        rows = [{row["method"]: row for row in e["rows"]} for e in shown]
+        names = dict.fromkeys(method for e in rows for method, row in e.items() if not row.get("left_out"))
+        for title, value in (("Recall@K", _recall), ("milliseconds", _milliseconds)):
+            lines += ["", f"## {name}, L = {length:,}: {title}", "", f"| method | bytes | built, s | {columns} |"]
+            lines.append("| --- " * (3 + len(shown)) + "|")
+            for method in names:
+                any_row = next(e[method] for e in rows if method in e and not e[method].get("left_out"))
+                cells = " | ".join(value(e[method]) if "bytes" in e.get(method, {}) else "-" for e in rows)
+                fixed = f"{any_row['bytes']:.0f} | {any_row['built_seconds']:.1f}"
+                lines.append(f"| {method} | {fixed} | {cells} |")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _recall(row: dict[str, Any]) -> str:
+    return f"{row['recall']:.3f}"
+
+
+def _milliseconds(row: dict[str, Any]) -> str:
+    return f"{(row['index_seconds'] + row['search_seconds']) * 1e3:.1f}"
+
+
 def write_measured(found: list[dict[str, Any]], served: dict[str, str], path: Path = FILE) -> None:
     """Writes times of the served ways into auto's table, beside those of other devices.
 

@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.retrieval import timed
 from benchmarks.retrieval_data import logged_pairs, request
+from benchmarks.retrieval_methods import timed
 
 # isort: split
 import tensorflow as tf
