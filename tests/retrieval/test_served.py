@@ -85,6 +85,22 @@ def test_search_history_keeps_the_best_scores_and_weights_them(seed):
         assert weight[row, n].sum() == pytest.approx(1.0, abs=1e-5) and (weight[row, n][found < 0] == 0).all()
 
 
+def test_mixed_precision_searches_as_it_scores():
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        made = toy.seminar(0)
+        batch = toy.batch(0, rows=3, length=9)
+        position, weight = made.search_history(batch)
+        scores = made.search_scores(batch).numpy().astype(np.float32)
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    assert weight.dtype == tf.float32
+    found = np.take_along_axis(scores, np.maximum(position, 0), axis=-1)
+    assert (np.diff(np.where(position >= 0, found, -np.inf), axis=-1)[np.asarray(position)[..., 1:] >= 0] <= 0).all()
+    best = np.sort(scores, axis=-1)[..., ::-1][..., :1]
+    np.testing.assert_array_equal(found[..., :1], best)
+
+
 @pytest.fixture(scope="module")
 def vocabularies(tmp_path_factory):
     return fake.write_vocabularies(tmp_path_factory.mktemp("vocabularies") / "transform")
