@@ -32,11 +32,13 @@ def largest(scores: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
         padding = [[0, 0]] * (len(scores.shape) - 1) + [[0, blocks * _BLOCK - length]]
         padded = tf.pad(scores, padding, constant_values=scores.dtype.min)
         parts = tf.reshape(padded, tf.concat([lead, [blocks, _BLOCK]], axis=0))
-        chosen = tf.math.top_k(tf.reduce_max(parts, axis=-1), k, sorted=False).indices
+        # Never more than there are: XLA compiles this branch where it is not taken, too.
+        few = min(k, blocks) if isinstance(k, int) and isinstance(blocks, int) else tf.minimum(k, blocks)
+        chosen = tf.math.top_k(tf.reduce_max(parts, axis=-1), few, sorted=False).indices
         # In order, so that of equal scores the first one wins.
         chosen = tf.sort(chosen, axis=-1)
         within = tf.gather(parts, chosen, axis=-2, batch_dims=len(scores.shape) - 1)
-        flat = tf.reshape(within, tf.concat([lead, [k * _BLOCK]], axis=0))
+        flat = tf.reshape(within, tf.concat([lead, [few * _BLOCK]], axis=0))
         best = tf.math.top_k(flat, k).indices
         return tf.gather(chosen, best // _BLOCK, batch_dims=len(scores.shape) - 1) * _BLOCK + best % _BLOCK
 
