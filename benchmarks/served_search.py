@@ -7,8 +7,9 @@ model's own K and served L.
 Time: one request from ids to the K positions, medians of rounds in which all take turns:
   product and top_k: fused pairs and targets are there before; one matrix product, tf.math.top_k;
   served: ids in, positions out, the recency bias among it; from fused vectors, or from codes; plain, or under XLA;
-  unfused: gate, fusion, projections and the heads' inner products of every pair, then tf.math.top_k;
-  one by one: the same for one candidate after the other, as a model that scores (user, item) rows does.
+  channels apart: unfused, every channel of a target with every channel of a pair, as the paper writes it;
+  fused at the request: gate, fusion, projections and the heads' inner products of every pair, then tf.math.top_k;
+  one by one: that for one candidate after the other, as a model that scores (user, item) rows does.
 
 Run: python -m benchmarks.served_search --model SAVED_MODEL --examples EXAMPLES [--rows ...]
 with the SavedModel of a SEMINAR Trainer (float tables) and Transform's examples (benchmarks/quality.py leaves both).
@@ -42,7 +43,7 @@ from seminar_tf.features import names
 from seminar_tf.layers.distinct import static_shapes
 from seminar_tf.models.fused_batch import fuse_batch
 from seminar_tf.models.seminar import Seminar
-from seminar_tf.retrieval.exact import ExactFused, ExactUnfused
+from seminar_tf.retrieval.exact import ExactByChannel, ExactFused, ExactUnfused
 from seminar_tf.retrieval.served import Prepared, prepare
 from seminar_tf.retrieval.tables import gsu_tables
 from seminar_tf.training.ranking import LiveRanker, target_metrics
@@ -126,12 +127,14 @@ def times(model: Path, examples: Path, rounds: int) -> dict[str, float]:
     alone = tf.function(lambda a, b: tf.math.top_k(tf.matmul(b, a, transpose_b=True), _TOP_K).indices)
     ways["product and top_k alone"] = lambda: alone(pairs, folded).numpy()
     kernels = (exact.exact if exact.config.share_gsu_esu else exact.search).weights[:2]
-    unfused = ExactUnfused(tables, *kernels, exact.config.heads)
-    attend = tf.function(lambda i, q, t, s: tf.math.top_k(unfused.scores(unfused.index(i, q), t, s), _TOP_K).indices)
+    attend, by_channel = (
+        _attention(kind(tables, *kernels, exact.config.heads)) for kind in (ExactUnfused, ExactByChannel)
+    )
     ids = [tf.constant(x) for x in (items, queries, targets, np.repeat(typed[:, :1], _CANDIDATES, axis=1))]
-    ways["exact, unfused"] = lambda: attend(*ids).numpy()
+    ways["exact, channels apart"] = lambda: by_channel(*ids).numpy()
+    ways["exact, fused at the request"] = lambda: attend(*ids).numpy()
     each = [(ids[2][:, n : n + 1], ids[3][:, n : n + 1]) for n in range(_CANDIDATES)]
-    ways["exact, unfused, one by one"] = lambda: [attend(*ids[:2], *one).numpy() for one in each]
+    ways["exact, fused at the request, one by one"] = lambda: [attend(*ids[:2], *one).numpy() for one in each]
     for way in ways.values():
         way()
     taken: dict[str, list[float]] = {name: [] for name in ways}
@@ -144,6 +147,10 @@ def times(model: Path, examples: Path, rounds: int) -> dict[str, float]:
     for name, seconds in found.items():
         print(f"| {name} | {seconds * 1e3:.1f} | {seconds / base:.2f} |", flush=True)
     return found
+
+
+def _attention(method: ExactUnfused) -> Callable[..., tf.Tensor]:
+    return tf.function(lambda i, q, t, s: tf.math.top_k(method.scores(method.index(i, q), t, s), _TOP_K).indices)
 
 
 def _positions(model: Seminar, compiled: bool = False) -> Callable[..., tf.Tensor]:

@@ -50,6 +50,30 @@ class ExactUnfused(SearchMethod):
         return 4.0 * self._channels.count * (self._dim + 1)
 
 
+class ExactByChannel(ExactUnfused):
+    """The same scores with nothing added up beforehand: sum_i sum_j gamma_i gamma_j alpha(x_t^(i), x^(j)), each pair of
+    channels by itself, as the paper writes what product quantization approximates.
+    """
+
+    def __init__(self, tables: GsuTables, query_kernel: tf.Tensor, key_kernel: tf.Tensor, heads: int) -> None:
+        super().__init__(tables, query_kernel, key_kernel, heads)
+        self.name = "exact_by_channel"
+
+    def scores(self, index: Index, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+        """See SearchMethod."""
+        vectors, logits = index
+        targets, own = self._channels(items, queries)
+        keys = self._gated(vectors, logits, self._key_kernel)
+        asked = self._gated(targets, own, self._query_kernel)
+        each = [tf.reduce_mean(tf.matmul(a, k, transpose_b=True), axis=1) for a in asked for k in keys]
+        return tf.add_n(each) * (self._dim // self._heads) ** -0.5
+
+    def _gated(self, vectors: tf.Tensor, logits: tf.Tensor, kernel: tf.Tensor) -> list[tf.Tensor]:
+        """[B, n, M+1, d] -> for each channel [B, H, n, d_h], projected and weighted."""
+        weighted = gate_weights(logits)[..., tf.newaxis] * vectors
+        return [self._split(weighted[:, :, m] @ kernel) for m in range(self._channels.count)]
+
+
 class ExactFused(SearchMethod):
     """Pairs fused from vectors known before the request; one product of two matrices.
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from seminar_tf.layers.masking import NEGATIVE
 from seminar_tf.retrieval.codes import Adc, CompiledAdc, DecodeMultiply
-from seminar_tf.retrieval.exact import ExactFused, ExactUnfused
+from seminar_tf.retrieval.exact import ExactByChannel, ExactFused, ExactUnfused
 from seminar_tf.retrieval.hnsw import CascadedHnsw
 from seminar_tf.retrieval.lsh import SimHash
 from seminar_tf.retrieval.quantizer import quantize
@@ -42,6 +42,8 @@ def test_exact_methods_give_the_scores_of_the_heads_mean(seed):
     t = replace(t, fold=query_kernel @ key_kernel.T / (HEADS * (16 / HEADS) ** 0.5))
     wanted = oracle.scores(t, history, targets)
     unfused, fused = ExactUnfused(t, query_kernel, key_kernel, HEADS), ExactFused(t)
+    apart = ExactByChannel(t, query_kernel, key_kernel, HEADS)
+    np.testing.assert_allclose(scored(apart, history, targets), wanted, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(scored(unfused, history, targets), wanted, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(scored(fused, history, targets), wanted, rtol=1e-4, atol=1e-5)
     assert unfused.is_exact() and fused.is_exact()
