@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from seminar_tf.retrieval.auto import FILE
+
+import tensorflow as tf  # isort: skip
 
 PLOTTED_K, _PLOTTED_LENGTH = 100, 10_000  # or the nearest length measured
 
@@ -32,7 +32,7 @@ def write_tables(found: list[dict[str, Any]], path: Path) -> None:
         "",
         "Written by `python -m benchmarks.retrieval --docs docs`; docs/retrieval.md says what the methods are and",
         "what to make of it. Built: seconds before any request (codebooks fitted, items encoded). Milliseconds are to",
-        "index one history and to find the K pairs of all its N targets. A dash: left out, too large.",
+        "index one history and to find the K pairs of all its N targets. A dash: too large, or not recorded.",
     ]
     for name, length in dict.fromkeys((e["embeddings"], e["shape"][0]) for e in found):
         shown = [e for e in found if (e["embeddings"], e["shape"][0]) == (name, length)]
@@ -45,7 +45,8 @@ def write_tables(found: list[dict[str, Any]], path: Path) -> None:
             for method in names:
                 any_row = next(e[method] for e in rows if method in e and not e[method].get("left_out"))
                 cells = " | ".join(value(e[method]) if "bytes" in e.get(method, {}) else "-" for e in rows)
-                fixed = f"{any_row['bytes']:.0f} | {any_row['built_seconds']:.1f}"
+                built = any_row.get("built_seconds")
+                fixed = f"{any_row['bytes']:.0f} | {'-' if built is None else f'{built:.1f}'}"
                 lines.append(f"| {method} | {fixed} | {cells} |")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
