@@ -36,6 +36,7 @@ import tensorflow as tf
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config_io import from_yaml
 from seminar_tf.data.dataset import describe
+from seminar_tf.evaluation.search_recall import found_share
 
 _BUDGET = 2 << 30  # bytes of look-ups that a call may hold at once
 _FAISS_SAMPLE = 50_000
@@ -45,12 +46,7 @@ _CONFIGS = Path(__file__).resolve().parents[1] / "pipelines" / "configs"
 
 def recall(found: np.ndarray, scores: np.ndarray) -> float:
     """Share of the K best of scores (N, L) that positions (N, K) hold; ties with the K-th are found, -1 is not."""
-    k = found.shape[1]
-    least = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
-    # Rounding may part equal scores.
-    near = 1e-4 * (1e-6 + np.abs(least))
-    values = np.take_along_axis(scores, np.maximum(found, 0).astype(np.int64), axis=1)
-    return float(((values >= least - near) & (found >= 0)).mean())
+    return float(found_share(found, scores, np.full(len(scores), scores.shape[1])).mean())
 
 
 def measure(

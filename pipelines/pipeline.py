@@ -46,6 +46,7 @@ _EXPORT_CODE = ("seminar_tf/export",)
 _RETRIEVAL_CODE = ("seminar_tf/retrieval", "seminar_tf/retrieval/measured.json")
 _QUANTIZER_CODE = (
     "components/quantizer",
+    "components/json_file.py",
     *_EXPORT_CODE,
     *_RETRIEVAL_CODE,
     "seminar_tf/features",
@@ -54,6 +55,7 @@ _QUANTIZER_CODE = (
 )
 _RECALL_CODE = (
     "components/recall_evaluator",
+    "components/json_file.py",
     "components/evaluator/slices.py",
     "seminar_tf/evaluation",
     "seminar_tf/export",

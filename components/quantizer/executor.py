@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.json_file import write_json
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config_io import from_json
 from seminar_tf.export.metadata import ModelMetadata
@@ -72,9 +71,7 @@ def _write(prepared: Prepared, folder: Path) -> None:
         "bytes_per_pair": prepared.bytes_per_pair,
         "channels": {name: asdict(quality) for name, quality in prepared.quality.items()},
     }
-    partial = folder / f".{QUALITY_FILE}.part"
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, folder / QUALITY_FILE)
+    write_json(folder / QUALITY_FILE, report)
 
 
 def _describe(prepared: Prepared, artifact: types.Artifact) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections import defaultdict
@@ -16,6 +15,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.evaluator.slices import bucket
+from components.json_file import write_json
 from seminar_tf.config import RetrievalConfig
 from seminar_tf.config_io import from_json
 from seminar_tf.evaluation.metrics import ndcg_name
@@ -59,11 +59,7 @@ class Executor(base_executor.BaseExecutor):
         )
         files = _files(artifact_utils.get_single_instance(input_dict["examples"]))
         report = evaluate(exact, served, files, config, int(exec_properties["seed"]))
-        folder = Path(artifact_utils.get_single_uri(output_dict["recall"]))
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{REPORT_FILE}.part"
-        partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, folder / REPORT_FILE)
+        write_json(Path(artifact_utils.get_single_uri(output_dict["recall"])) / REPORT_FILE, report)
         bless(artifact_utils.get_single_instance(output_dict["blessing"]), report["refused"])
 
 

@@ -46,8 +46,10 @@ def found_share(positions: np.ndarray, scores: np.ndarray, valid: np.ndarray) ->
       (R,) float64; 1 where there is nothing to find.
     """
     wanted = np.minimum(np.minimum(positions.shape[1], valid), scores.shape[1])
-    ordered = -np.sort(-scores, axis=1)
-    least = np.take_along_axis(ordered, np.maximum(wanted - 1, 0)[:, np.newaxis], axis=1)
+    last = np.maximum(wanted - 1, 0)
+    # Only the places that are asked for are put in order.
+    ordered = -np.partition(-scores, np.unique(last), axis=1)
+    least = np.take_along_axis(ordered, last[:, np.newaxis], axis=1)
     # Rounding may part equal scores.
     near = 1e-4 * (1e-6 + np.abs(least))
     values = np.take_along_axis(scores, np.maximum(positions, 0).astype(np.int64), axis=1)
