@@ -104,7 +104,7 @@ def _is_small(table: tf.Variable) -> bool:
 
 
 class FusedTable(tf.keras.layers.Layer):
-    """x_pair of items and queries that a subclass fuses by id, each distinct one of a call once.
+    """x_pair of items and queries that a subclass fuses by id.
 
     Attributes:
       rows, query_rows: of the id spaces. dim: d.
@@ -113,14 +113,6 @@ class FusedTable(tf.keras.layers.Layer):
     rows: int
     query_rows: int
     dim: int
-
-    def fused_items(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Item ids [n] -> gated item vectors [n, d] and gate log weights [n]. Subclasses define it."""
-        raise NotImplementedError
-
-    def fused_queries(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Query ids [n] -> vectors [n, d] and gate log weights [n]. Subclasses define it."""
-        raise NotImplementedError
 
     def fuse(self, items: tf.Tensor, queries: tf.Tensor, training: bool = False) -> tuple[Pairs, tf.Tensor, tf.Tensor]:
         """Fuses every item and query of a batch, each once.
@@ -133,9 +125,7 @@ class FusedTable(tf.keras.layers.Layer):
         Returns:
           The fused vectors, and the rows in them of `items` [n] and of `queries` [m], int32.
         """
-        item, item_rows = self._items(items, training)
-        query, query_rows = self._queries(queries, training)
-        return FusedPairs(*item, *query), item_rows, query_rows
+        raise TypeError(f"{type(self).__name__} does not define fuse.")
 
     def held(self, name: str, values: np.ndarray) -> tf.Variable:
         """A weight that never trains."""
@@ -143,16 +133,6 @@ class FusedTable(tf.keras.layers.Layer):
         held = self.add_weight(name=name, shape=values.shape, dtype=values.dtype, initializer="zeros", trainable=False)
         held.assign(values)
         return held
-
-    def _items(self, ids: tf.Tensor, training: bool) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """Fused items that hold those of `ids`, and the row of each."""
-        found = distinct(ids, self.rows)
-        return self.fused_items(found.ids), found.row
-
-    def _queries(self, ids: tf.Tensor, training: bool) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """The same of queries."""
-        found = distinct(ids, self.query_rows)
-        return self.fused_queries(found.ids), found.row
 
     def call(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
         """x_pair.
@@ -241,15 +221,22 @@ class PairTable(FusedTable):
         weight = self.gate.logits(vectors[:, tf.newaxis], first=0)[:, 0]
         return vectors, tf.where((ids > 0) & self.config.use_query, weight, NEGATIVE)
 
-    def _items(self, ids: tf.Tensor, training: bool) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
-        if not (training and _is_small(self.item_table)):
-            return super()._items(ids, training)
-        return self._fuse(tf.convert_to_tensor(self.item_table), tf.convert_to_tensor(self.item_mask)), ids
-
-    def _queries(self, ids: tf.Tensor, training: bool) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
-        if not (training and _is_small(self.query_table)):
-            return super()._queries(ids, training)
-        return self.fused_queries(tf.range(self.query_rows)), ids
+    def fuse(self, items: tf.Tensor, queries: tf.Tensor, training: bool = False) -> tuple[Pairs, tf.Tensor, tf.Tensor]:
+        """See FusedTable."""
+        if training and _is_small(self.item_table):
+            item, item_rows = (
+                self._fuse(tf.convert_to_tensor(self.item_table), tf.convert_to_tensor(self.item_mask)),
+                items,
+            )
+        else:
+            found = distinct(items, self.rows)
+            item, item_rows = self.fused_items(found.ids), found.row
+        if training and _is_small(self.query_table):
+            query, query_rows = self.fused_queries(tf.range(self.query_rows)), queries
+        else:
+            found = distinct(queries, self.query_rows)
+            query, query_rows = self.fused_queries(found.ids), found.row
+        return FusedPairs(*item, *query), item_rows, query_rows
 
     def gate_weights(self, items: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
         """gamma of pairs: [n] and [n] int32 ids -> [n, M+1], query first."""
