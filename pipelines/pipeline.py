@@ -20,6 +20,7 @@ from components.pusher.component import Pusher
 from components.quantizer.component import Quantizer
 from components.recall_evaluator.component import RecallEvaluator
 from pipelines import schema
+from pipelines.beam_arguments import beam_arguments
 from pipelines.fingerprint import code_fingerprint
 from seminar_tf.config import DataConfig, EvaluationConfig, PipelineConfig, RetrievalConfig
 from seminar_tf.config_io import to_json
@@ -106,7 +107,7 @@ def create_pipeline(config: PipelineConfig, enable_cache: bool = True) -> tfx.ds
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(metadata_path(config))
         ),
-        beam_pipeline_args=list(config.beam_args),
+        beam_pipeline_args=beam_arguments(config.beam_args),
     )
 
 

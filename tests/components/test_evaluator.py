@@ -26,6 +26,7 @@ from components.evaluator.ranking_metrics import RankingCombiner  # isort: skip
 from components.evaluator.results import read_metrics  # isort: skip
 from components.evaluator.sampling import SmallestHashes, user_hash  # isort: skip
 from components.evaluator.slices import bucket  # isort: skip
+from pipelines.beam_arguments import beam_arguments  # isort: skip
 
 ROWS = 1 + ITEMS + OOV
 
@@ -49,7 +50,7 @@ def evaluate(
     for name, artifacts in outputs.items():
         artifacts[0].uri = str(tmp_path / f"{name}-{model.name}")
     context = Executor.Context(
-        beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(tmp_path / "tmp"), unique_id="1"
+        beam_pipeline_args=beam_arguments(["--runner=FnApiRunner"]), tmp_dir=str(tmp_path / "tmp"), unique_id="1"
     )
     properties = {
         "eval_config": json_format.MessageToJson(config),
