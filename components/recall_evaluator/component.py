@@ -43,7 +43,8 @@ class RecallEvaluator(base_component.BaseComponent):
 
     Its blessing is an InfraBlessing, which the Pusher takes beside the Evaluator's: either one withheld, nothing is
     pushed. It is given when Recall@K of requests with more than K visible pairs is at least `retrieval.min_recall` and
-    the served model's NDCG@10 at most `retrieval.max_ndcg_lost` below that of exact attention.
+    the served model's NDCG@10 at most `retrieval.max_ndcg_lost` below that of exact attention, or the difference within
+    chance (its 95% interval over users reaches 0).
     """
 
     SPEC_CLASS = RecallEvaluatorSpec

@@ -136,15 +136,20 @@ def _lost(values: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, 
 
 
 def refused(report: dict[str, Any], config: RetrievalConfig) -> list[str]:
-    """What is beyond its threshold, in words. Where nothing had to be searched, nothing can be lost."""
+    """What is beyond its threshold, in words. Where nothing had to be searched, nothing can be lost.
+
+    The mean NDCG lost of some hundred requests is noisy, so it has to be beyond the threshold and no chance: its 95%
+    interval lies above 0. Where so few users were asked that there is no interval, the mean alone decides.
+    """
     said = []
     if not report["requests"]:
         _LOG.warning("no eval request: what the served search loses was not measured.")
-    recall, lost = report["recall"], report[GATE]["lost"]
+    recall, lost, interval = report["recall"], report[GATE]["lost"], report[GATE]["interval"]
     if recall is not None and recall < config.min_recall:
         said.append(f"Recall@{report['top_k']} is {recall:.4f}, retrieval.min_recall is {config.min_recall}")
-    if lost is not None and lost > config.max_ndcg_lost:
-        said.append(f"{GATE} loses {lost:.4f}, retrieval.max_ndcg_lost is {config.max_ndcg_lost}")
+    if lost is not None and lost > config.max_ndcg_lost and (interval is None or interval[0] > 0):
+        spread = "" if interval is None else " [{:.4f}, {:.4f}]".format(*interval)
+        said.append(f"{GATE} loses {lost:.4f}{spread}, retrieval.max_ndcg_lost is {config.max_ndcg_lost}")
     return said
 
 
