@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from benchmarks.prepared import prepare_demo, prepare_movielens
 from benchmarks.quality_run import ingest, pretrained
 from benchmarks.retrieval_data import Embeddings, Pairs, logged_pairs, random, random_pairs, request, trained
 from benchmarks.retrieval_methods import Entry, Finder, faiss_finders, finder, hnsw, methods, served_names, timed
-from benchmarks.retrieval_report import PLOTTED_K, draw, print_rows, write_measured, write_tables
+from benchmarks.retrieval_report import PLOTTED_K, commit, draw, print_rows, write_measured, write_tables
 
 # isort: split
 import tensorflow as tf
@@ -149,7 +150,9 @@ def main() -> None:
             options.measured = False  # by the first embeddings
     if options.docs:
         draw(found, options.docs / "images" / "retrieval.png")
-        write_tables(found, options.docs / "retrieval-tables.md")
+        each = f"{options.requests} requests a shape, {options.rounds} rounds"
+        what = f"commit {commit()}, {os.cpu_count()} cores, {each}"
+        write_tables(found, options.docs / "retrieval-tables.md", what)
 
 
 if __name__ == "__main__":

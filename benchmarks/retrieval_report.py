@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,28 @@ def print_rows(rows: list[dict[str, Any]], name: str, shape: tuple[int, int, int
         print(f"| {row['method']} | {row['recall']:.3f} | {times} | {row['bytes']:.0f} |", flush=True)
 
 
-def write_tables(found: list[dict[str, Any]], path: Path) -> None:
-    """All figures as Markdown: for each embeddings and L a table of Recall@K and one of times, a column an N and K."""
+def commit() -> str:
+    """The commit that is measured, with a plus where files were changed since."""
+    found = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+def write_tables(found: list[dict[str, Any]], path: Path, what: str) -> None:
+    """All figures as Markdown: for each embeddings and L a table of Recall@K and one of times, a column an N and K.
+
+    Args:
+      found: one entry a shape.
+      path: the page.
+      what: of which run the figures are.
+    """
     lines = [
         "# Every search method, in figures",
         "",
         "Written by `python -m benchmarks.retrieval --docs docs`; docs/retrieval.md says what the methods are and",
         "what to make of it. Built: seconds before any request (codebooks fitted, items encoded). Milliseconds are to",
-        "index one history and to find the K pairs of all its N targets. A dash: too large, or not recorded.",
+        "index one history and to find the K pairs of all its N targets. A dash: too large.",
+        "",
+        f"This run: {what}.",
     ]
     for name, length in dict.fromkeys((e["embeddings"], e["shape"][0]) for e in found):
         shown = [e for e in found if (e["embeddings"], e["shape"][0]) == (name, length)]

@@ -60,7 +60,7 @@ def test_tables_and_autos_times_hold_every_figure(tmp_path):
         }
         for n in (1, 16)
     ]
-    write_tables(found, tmp_path / "tables.md")
+    write_tables(found, tmp_path / "tables.md", "a test")
     text = (tmp_path / "tables.md").read_text()
     assert "## a, L = 1,000: Recall@K" in text and "| method | bytes | built, s | N 1, K 100 | N 16, K 100 |" in text
     assert "| adc_x | 60 | 2.0 | 11.0 | 161.0 |" in text and "hnsw" not in text
