@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tfx import v1 as tfx
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from pipelines.pipeline import create_pipeline
 from seminar_tf.config import PipelineConfig
@@ -31,7 +31,7 @@ def run() -> None:
     if not path:
         configs = Path(__file__).parent / "configs"
         raise ConfigError(f"set {CONFIG_VARIABLE} to a pipeline configuration, one of {configs}/*.yaml or your own.")
-    tfx.orchestration.LocalDagRunner().run(create_pipeline(from_yaml(PipelineConfig, path)))
+    LocalDagRunner().run(create_pipeline(from_yaml(PipelineConfig, path)))
 
 
 if __name__ == "__main__":

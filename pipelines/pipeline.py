@@ -11,8 +11,17 @@ import dataclasses
 from pathlib import Path
 
 import tensorflow_data_validation as tfdv
-from tfx import v1 as tfx
-from tfx.proto import transform_pb2
+
+# Not tfx.v1: it brings Google Cloud's AI Platform along, seconds of every start.
+from tfx import components as tfx_components
+from tfx import types
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.types import standard_artifacts
 
 from components.behavior_example_gen.component import BehaviorExampleGen
 from components.evaluator.eval_config import eval_config
@@ -84,7 +93,7 @@ def push_dir(config: PipelineConfig) -> Path:
     return Path(config.root).resolve() / "serving" / config.serving.model_name
 
 
-def create_pipeline(config: PipelineConfig, enable_cache: bool = True) -> tfx.dsl.Pipeline:
+def create_pipeline(config: PipelineConfig, enable_cache: bool = True) -> Pipeline:
     """Builds the pipeline.
 
     Args:
@@ -99,19 +108,17 @@ def create_pipeline(config: PipelineConfig, enable_cache: bool = True) -> tfx.ds
     """
     spec = describe(config.data.path)
     metadata_path(config).parent.mkdir(parents=True, exist_ok=True)
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(artifacts_dir(config)),
         components=_components(config, spec),
         enable_cache=enable_cache,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            str(metadata_path(config))
-        ),
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(metadata_path(config))),
         beam_pipeline_args=beam_arguments(config.beam_args),
     )
 
 
-def _components(config: PipelineConfig, spec: DatasetSpec) -> list[tfx.dsl.components.BaseNode]:
+def _components(config: PipelineConfig, spec: DatasetSpec) -> list[BaseNode]:
     root = Path(config.root).resolve()
     example_gen = BehaviorExampleGen(
         data=dataclasses.replace(config.data, path=str(Path(config.data.path).resolve())),
@@ -120,18 +127,18 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[tfx.dsl.compo
         now_ms=config.data.now_ms,
         code=code_fingerprint(*_INGEST_CODE),
     )
-    statistics_gen = tfx.components.StatisticsGen(
+    statistics_gen = tfx_components.StatisticsGen(
         examples=example_gen.outputs["examples"],
         # Encoded pixels are long strings of which no statistic says anything.
         stats_options=tfdv.StatsOptions(semantic_domain_stats_sample_rate=None),
     )
-    schema_gen = tfx.components.ImportSchemaGen(
+    schema_gen = tfx_components.ImportSchemaGen(
         schema_file=str(schema.write_schema(spec, root / "schema" / "schema.pbtxt"))
     )
-    validator = tfx.components.ExampleValidator(
+    validator = tfx_components.ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
     )
-    transform = tfx.components.Transform(
+    transform = tfx_components.Transform(
         examples=example_gen.outputs["examples"],
         schema=schema_gen.outputs["schema"],
         preprocessing_fn="pipelines.transform.preprocessing_fn",
@@ -160,12 +167,12 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[tfx.dsl.compo
         seed=config.seed,
         code=code_fingerprint(*_RECALL_CODE),
     )
-    blessed = tfx.dsl.Resolver(
-        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
-        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    blessed = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=types.Channel(type=standard_artifacts.Model),
+        model_blessing=types.Channel(type=standard_artifacts.ModelBlessing),
     ).with_id("LatestBlessedModel")
-    evaluator = tfx.components.Evaluator(
+    evaluator = tfx_components.Evaluator(
         examples=transform.outputs["transformed_examples"],
         model=quantizer.outputs["served_model"],
         baseline_model=blessed.outputs["model"],
@@ -177,8 +184,8 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[tfx.dsl.compo
         model=quantizer.outputs["served_model"],
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=recall.outputs["blessing"],
-        push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(push_dir(config)))
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(push_dir(config)))
         ),
     )
     return [
@@ -213,10 +220,10 @@ def _serving_part(config: PipelineConfig) -> PipelineConfig:
 def _trainer(
     config: PipelineConfig,
     spec: DatasetSpec,
-    transform: tfx.components.Transform,
+    transform: tfx_components.Transform,
     stage: str,
-    base_model: tfx.dsl.Channel | None = None,
-) -> tfx.components.Trainer:
+    base_model: types.Channel | None = None,
+) -> tfx_components.Trainer:
     """A Trainer of one stage, `psu` or `seminar`.
 
     It is given only the parts of the configuration that its result depends on, lest a new evaluation threshold
@@ -236,13 +243,13 @@ def _trainer(
             # How a model is served is the Quantizer's affair, unless it is to be trained for it.
             retrieval=served.retrieval if config.retrieval.train_codes else RetrievalConfig(tables="float"),
         )
-    return tfx.components.Trainer(
+    return tfx_components.Trainer(
         run_fn=f"pipelines.trainers.{stage}.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         base_model=base_model,
-        train_args=tfx.proto.TrainArgs(splits=["train"]),
-        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config={
             "config": to_json(relevant),
             "dataset": to_json(spec),
