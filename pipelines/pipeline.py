@@ -15,6 +15,7 @@ import tensorflow_data_validation as tfdv
 # Not tfx.v1: it brings Google Cloud's AI Platform along, seconds of every start.
 from tfx import components as tfx_components
 from tfx import types
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
@@ -132,7 +133,7 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[BaseNode]:
         # Encoded pixels are long strings of which no statistic says anything.
         stats_options=tfdv.StatsOptions(semantic_domain_stats_sample_rate=None),
     )
-    schema_gen = tfx_components.ImportSchemaGen(
+    schema_gen = ImportSchemaGen(
         schema_file=str(schema.write_schema(spec, root / "schema" / "schema.pbtxt"))
     )
     validator = tfx_components.ExampleValidator(
