@@ -133,9 +133,7 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[BaseNode]:
         # Encoded pixels are long strings of which no statistic says anything.
         stats_options=tfdv.StatsOptions(semantic_domain_stats_sample_rate=None),
     )
-    schema_gen = ImportSchemaGen(
-        schema_file=str(schema.write_schema(spec, root / "schema" / "schema.pbtxt"))
-    )
+    schema_gen = ImportSchemaGen(schema_file=str(schema.write_schema(spec, root / "schema" / "schema.pbtxt")))
     validator = tfx_components.ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
     )

@@ -52,7 +52,12 @@ def run(*arguments: str, timeout: float = 600) -> str:
     return printed
 
 
+def report_file(root: Path) -> Path:
+    """Where a run into `root` writes its report."""
+    return root / "report" / "report.json"
+
+
 def report(root: Path) -> dict[str, Any]:
     """The newest report of a run into `root`."""
-    tree: dict[str, Any] = json.loads((root / "report" / "report.json").read_text())
+    tree: dict[str, Any] = json.loads(report_file(root).read_text())
     return tree
