@@ -84,9 +84,17 @@ class Attempts:
         self._deadline = self._start + timeout_s
 
     def begin(self) -> float:
-        """Counts an attempt. Returns the seconds that it may take."""
+        """Counts an attempt. Returns the seconds that it may take, more than 0.
+
+        Raises:
+          ServingError: DEADLINE_EXCEEDED; there is no time left, and nothing is sent. gRPC would send the call.
+        """
+        left = self._deadline - self._clock()
+        if left <= 0:
+            message = f"the deadline passed before attempt {self.made + 1} was sent [{self._address}]"
+            raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, message)
         self.made += 1
-        return max(self._deadline - self._clock(), 0.0)
+        return left
 
     def succeed(self, raw: bytes) -> Reply:
         """The answer of the attempt begun last."""

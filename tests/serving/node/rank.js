@@ -4,7 +4,7 @@
 //
 // DESCRIPTORS is a serialized FileDescriptorSet of TensorFlow Serving's public protos, as `protoc --include_imports
 // --descriptor_set_out` writes it. The .proto files are not in the tensorflow-serving-api wheel, but their descriptors
-// are, so the test writes the set from those.
+// are, so `python -m serving.descriptors` writes the set from those.
 //
 // REQUEST.json: {address, model, signature, deadlineMs, inputs: {name: {dtype, shape, values}}}, values flat; int64 as
 // strings, because a JSON number has 53 bits.
