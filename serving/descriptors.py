@@ -10,7 +10,6 @@ generates code from it for any other language.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ def descriptor_set() -> descriptor_pb2.FileDescriptorSet:
     Imports TensorFlow, whose messages are among them.
 
     Raises:
-      KeyError: the installed wheel has no such service.
+      ImportError: the installed tensorflow-serving-api does not go with the installed TensorFlow.
     """
     import seminar_tf  # noqa: F401  (settles Keras 2 before TensorFlow loads)
 
@@ -39,15 +38,28 @@ def descriptor_set() -> descriptor_pb2.FileDescriptorSet:
         found[file.name] = file
 
     for name in _SERVICES:
-        # The wheel's two service modules come from a protoc so old that protobuf 4 and later fail at their last lines.
-        # By then the descriptor stands in the pool, and the next line fails where it does not.
-        with contextlib.suppress(AttributeError):
-            importlib.import_module(f"tensorflow_serving.apis.{name}_pb2")
-        add(descriptor_pool.Default().FindFileByName(f"tensorflow_serving/apis/{name}.proto"))
+        add(_service_file(name))
     result = descriptor_pb2.FileDescriptorSet()
     for file in found.values():
         file.CopyToProto(result.file.add())
     return result
+
+
+def _service_file(name: str) -> Any:
+    """The descriptor of one of the wheel's two service files.
+
+    Their modules come from a protoc so old that protobuf 4 and later fail at the last lines, with AttributeError. By
+    then the descriptor stands in the pool.
+    """
+    failure: AttributeError | None = None
+    try:
+        importlib.import_module(f"tensorflow_serving.apis.{name}_pb2")
+    except AttributeError as error:
+        failure = error
+    try:
+        return descriptor_pool.Default().FindFileByName(f"tensorflow_serving/apis/{name}.proto")
+    except KeyError:
+        raise ImportError(f"tensorflow_serving.apis.{name}_pb2 cannot be read: {failure}.") from failure
 
 
 def main() -> None:

@@ -87,7 +87,7 @@ def test_light_messages_are_the_real_ones(light, real):
     seen = set()
 
     def compare(ours, theirs):
-        assert ours.full_name == theirs.full_name
+        assert ours.name == theirs.name
         if ours.full_name in seen:
             return
         seen.add(ours.full_name)
