@@ -1,4 +1,4 @@
-"""The messages of PredictionService that a client needs, without TensorFlow.
+"""The messages of PredictionService and ModelService that a client needs, without TensorFlow.
 
 `tensorflow_serving.apis.predict_pb2` imports `tensorflow.core.framework`, and with it all of TensorFlow: ten seconds
 and 400 MB for a client that only fills in a form. These classes are built from descriptors in a pool of their own (so
@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+GET_MODEL_METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
 GET_MODEL_STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -31,6 +32,7 @@ _SCALARS = {
 # Message -> fields (number, name, type). "*" marks a repeated field, "{}" a map from string; a dotted type a message.
 _MESSAGES: dict[str, tuple[tuple[int, str, str], ...]] = {
     "google.protobuf.Int64Value": ((1, "value", "int64"),),
+    "google.protobuf.Any": ((1, "type_url", "string"), (2, "value", "bytes")),
     "tensorflow.Dim": ((1, "size", "int64"), (2, "name", "string")),
     "tensorflow.TensorShapeProto": ((2, "dim", "*tensorflow.Dim"), (3, "unknown_rank", "bool")),
     "tensorflow.TensorProto": (
@@ -47,6 +49,17 @@ _MESSAGES: dict[str, tuple[tuple[int, str, str], ...]] = {
         (13, "half_val", "*int32"),
         (16, "uint32_val", "*uint32"),
         (17, "uint64_val", "*uint64"),
+    ),
+    # Its other fields tell of sparse tensors, which no signature here takes.
+    "tensorflow.TensorInfo": (
+        (1, "name", "string"),
+        (2, "dtype", "int32"),
+        (3, "tensor_shape", "tensorflow.TensorShapeProto"),
+    ),
+    "tensorflow.SignatureDef": (
+        (1, "inputs", "{}tensorflow.TensorInfo"),
+        (2, "outputs", "{}tensorflow.TensorInfo"),
+        (3, "method_name", "string"),
     ),
     "tensorflow.serving.ModelSpec": (
         (1, "name", "string"),
@@ -73,6 +86,15 @@ _MESSAGES: dict[str, tuple[tuple[int, str, str], ...]] = {
     "tensorflow.serving.GetModelStatusResponse": (
         (1, "model_version_status", "*tensorflow.serving.ModelVersionStatus"),
     ),
+    "tensorflow.serving.GetModelMetadataRequest": (
+        (1, "model_spec", "tensorflow.serving.ModelSpec"),
+        (2, "metadata_field", "*string"),
+    ),
+    "tensorflow.serving.SignatureDefMap": ((1, "signature_def", "{}tensorflow.SignatureDef"),),
+    "tensorflow.serving.GetModelMetadataResponse": (
+        (1, "model_spec", "tensorflow.serving.ModelSpec"),
+        (2, "metadata", "{}google.protobuf.Any"),
+    ),
 }
 
 
@@ -84,7 +106,7 @@ def _fill(message: Any, full_name: str, fields: tuple[tuple[int, str, str], ...]
         value = kind.removeprefix("*").removeprefix("{}")
         if kind.startswith("{}"):
             entry = message.nested_type.add()
-            entry_name = name.capitalize() + "Entry"
+            entry_name = "".join(part.capitalize() for part in name.split("_")) + "Entry"
             _fill(entry, entry_name, ((1, "key", "string"), (2, "value", value)))
             entry.options.map_entry = True
             value = f"{full_name}.{entry_name}"
@@ -122,3 +144,6 @@ PredictRequest: Any = _CLASSES["tensorflow.serving.PredictRequest"]
 PredictResponse: Any = _CLASSES["tensorflow.serving.PredictResponse"]
 GetModelStatusRequest: Any = _CLASSES["tensorflow.serving.GetModelStatusRequest"]
 GetModelStatusResponse: Any = _CLASSES["tensorflow.serving.GetModelStatusResponse"]
+GetModelMetadataRequest: Any = _CLASSES["tensorflow.serving.GetModelMetadataRequest"]
+GetModelMetadataResponse: Any = _CLASSES["tensorflow.serving.GetModelMetadataResponse"]
+SignatureDefMap: Any = _CLASSES["tensorflow.serving.SignatureDefMap"]
