@@ -1,8 +1,8 @@
 """A history as a few packed chunks, and what an append changes of them.
 
 A row a pair costs 20 ms to read 10,000 of (docs/gateway.md), nearly all of it Python objects. So both stores keep
-sorted chunks of up to a few hundred pairs whose strings are joined by 0xFF, a byte that UTF-8 never has: a whole history
-is split at the speed of C. A head lists the chunks; new events go in a small last chunk, which is folded into the one
+sorted chunks of up to a few hundred pairs whose strings are joined by 0xFF, a byte that UTF-8 never has: a whole
+history is split at the speed of C. A head lists the chunks; new events go in a small last chunk, which is folded into the one
 before when it is full, so that an append writes little.
 
 This module is arithmetic on values. How a change gets to disk at once, and at most one at a time, is the store's part.
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
     """One chunk in the head: its number, how many events it has, and the sort key of its first one."""
 
     number: int
-    count: int
+    size: int
     first: tuple[int, bytes]
 
 
@@ -59,7 +59,7 @@ class Change:
 
 def pack_head(head: Head) -> bytes:
     """A head as bytes."""
-    entries = b"".join(_ENTRY.pack(entry.number, entry.count, entry.first[0]) for entry in head)
+    entries = b"".join(_ENTRY.pack(entry.number, entry.size, entry.first[0]) for entry in head)
     return _HEAD.pack(_FORMAT, len(head)) + entries + _SEPARATOR.join(entry.first[1] for entry in head)
 
 
@@ -91,7 +91,7 @@ def pack_pairs(chunk: Chunk) -> bytes:
 
 
 def pack_ids(chunk: Chunk) -> bytes:
-    """The event_ids of a chunk as bytes. They are apart from the pairs, because reading a history does not need them."""
+    """The event_ids of a chunk as bytes: apart from the pairs, because reading a history does not need them."""
     return _SEPARATOR.join([event.event_id for event in chunk])
 
 
@@ -124,7 +124,9 @@ def unpack_history(packed: Sequence[bytes | None]) -> History:
             raise DamagedHistory("a chunk that the head names is missing or cut off.")
         kind, count, size = _PAIRS.unpack_from(blob)
         if kind != _FORMAT:
-            raise DamagedHistory(f"pairs of format {kind}, expected {_FORMAT}; a newer version of this project wrote it.")
+            raise DamagedHistory(
+                f"pairs of format {kind}, expected {_FORMAT}; a newer version of this project wrote it."
+            )
         start = _PAIRS.size + 8 * count
         times.append(blob[_PAIRS.size : start])
         items.append(blob[start : start + size])
@@ -153,7 +155,7 @@ def needed(head: Head, limit: int) -> list[int]:
         if limit <= 0:
             break
         numbers.append(entry.number)
-        limit -= entry.count
+        limit -= entry.size
     return numbers[::-1]
 
 
@@ -194,17 +196,17 @@ def insert(
         if last and len(chunk) >= tail_size and group[0] > chunk[-1]:
             first = at + 1
             replaced = 0
-            if at and change.head[at - 1].count + len(chunk) <= chunk_size:
+            if at and change.head[at - 1].size + len(chunk) <= chunk_size:
                 folded = get(change.head[at - 1]) + chunk
                 _replace(change, at - 1, 2, [folded])
                 first = at
             _replace(change, first, replaced, _cut(group, chunk_size, True))
         else:
             _replace(change, at, replaced, _cut(sorted(chunk + group), chunk_size, last))
-    total = sum(entry.count for entry in change.head)
-    while change.head and total - change.head[0].count >= max_history:
+    total = sum(entry.size for entry in change.head)
+    while change.head and total - change.head[0].size >= max_history:
         oldest = change.head[0]
-        total -= oldest.count
+        total -= oldest.size
         change.forgotten.extend(event.event_id for event in get(oldest))
         _replace(change, 0, 1, [])
     kept = {entry.number for entry in change.head}

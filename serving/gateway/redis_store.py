@@ -71,7 +71,7 @@ class RedisStore(HistoryStore):
         self._closed = False
         timeout = self.options.timeout_s
         # With no retry of its own, a call of redis-py ends within its timeout.
-        self._redis = redis.Redis.from_url(
+        self._redis: Any = redis.Redis.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
         )
         try:
@@ -96,7 +96,7 @@ class RedisStore(HistoryStore):
                     pause = random.uniform(0.0, min(0.0005 * 2**attempt, 0.05))
                     if time.monotonic() + pause > deadline:
                         raise StoreUnavailable(
-                            f"other writers of user {user_id!r} came first for {self.options.timeout_s:g} s [{self.address}]."
+                            f"{self.address}: other writers of user {user_id!r} came first for {self.options.timeout_s:g} s."
                         ) from None
                     time.sleep(pause)
 

@@ -37,7 +37,7 @@ class Memory:
         self.read.append(sum(read))
         assert set(self.chunks) == {entry.number for entry in self.head}
         for entry in self.head:
-            assert (entry.count, entry.first) == (len(self.chunks[entry.number]), self.chunks[entry.number][0][:2])
+            assert (entry.size, entry.first) == (len(self.chunks[entry.number]), self.chunks[entry.number][0][:2])
         return change
 
     def all(self):
@@ -61,7 +61,7 @@ def test_batches_leave_few_chunks(batch):
         memory.insert([event(n) for n in range(start, min(start + batch, 10_000))])
     assert memory.all() == [event(n) for n in range(10_000)]
     assert len(memory.head) <= 2 * 10_000 / 256 + 2
-    assert max(entry.count for entry in memory.head) <= 256
+    assert max(entry.size for entry in memory.head) <= 256
 
 
 def test_backwards_and_in_the_middle():

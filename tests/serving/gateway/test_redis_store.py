@@ -103,7 +103,11 @@ def test_an_append_that_others_come_before_is_done_again(server, admin, monkeypa
         assert store.append("u", [Event("e", "mine", "", 9)]) == 1
         assert store.history("u", 9).item_ids == [b"rival"] * 3 + [b"mine"]
         # Without end: it gives up in time, and stores nothing.
-        monkeypatch.setattr(other, "_plan", lambda *args: (admin.hset(args and other._keys(b"u")[0], "x", "y"), RedisStore._plan(other, *args))[1])
+        monkeypatch.setattr(
+            other,
+            "_plan",
+            lambda *args: (admin.hset(args and other._keys(b"u")[0], "x", "y"), RedisStore._plan(other, *args))[1],
+        )
         with pytest.raises(StoreUnavailable, match="other writers of user 'u' came first"):
             other.append("u", [Event("late", "i", "", 5)])
         assert len(store.history("u", 9)) == 4

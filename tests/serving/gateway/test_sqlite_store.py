@@ -60,7 +60,10 @@ def test_durable_settings_and_rights(path):
 def test_nothing_of_a_deleted_user_stays_in_the_files(path):
     with SQLiteStore(path, StoreOptions(max_history=300, chunk_size=16, tail_size=4)) as store:
         for start in range(0, 600, 20):
-            store.append("secret-user", [Event(f"secret-event{n}", f"secret-item{n}", "secret words", n) for n in range(start, start + 20)])
+            store.append(
+                "secret-user",
+                [Event(f"secret-event{n}", f"secret-item{n}", "secret words", n) for n in range(start, start + 20)],
+            )
             store.append("other", [event(start)])
         assert any(b"secret-item" in file.read_bytes() for file in path.parent.iterdir())
         assert store.delete_user("secret-user")

@@ -12,11 +12,11 @@ import pytest
 from serving.gateway.events import StoreUnavailable
 from serving.gateway.redis_store import RedisStore
 from serving.gateway.stores import open_store
-from tests.serving.gateway.appender import OPTIONS, USERS, batches
+from tests.serving.gateway.appender import OPTIONS, USERS, first
 from tests.serving.gateway.redis_server import RedisServer
 from tests.serving.gateway.test_store import expected, pairs
 
-MANY = 100_000  # batches that no appender gets through before it is killed
+ENDLESS = -1
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -56,17 +56,17 @@ def holds(store, made, done):
 def test_killed_appenders(address, seed):
     url, _ = address
     rng = random.Random(seed)
-    made = batches(seed, 200)
+    made = first(seed, 200)
     done = 0
     # The second one begins anew, as a caller in doubt does: what is there already changes nothing.
     for _ in range(2):
-        process = start(url, seed, MANY)
-        first = [process.stdout.readline() for _ in range(rng.randint(5, 40))]
-        assert first[-1].endswith("\n"), process.stderr.read()
+        process = start(url, seed, ENDLESS)
+        lines = [process.stdout.readline() for _ in range(rng.randint(5, 40))]
+        assert lines[-1].endswith("\n"), process.stderr.read()
         time.sleep(rng.uniform(0.0, 0.004))
         process.kill()
-        done = max(done, len(first) + len(acknowledged(process)))
-        made = batches(seed, max(done + 1, 200))
+        done = max(done, len(lines) + len(acknowledged(process)))
+        made = first(seed, max(done + 1, 200))
         with open_store(url, OPTIONS) as store:
             holds(store, made, done)
     with open_store(url, OPTIONS) as store:
@@ -82,16 +82,16 @@ def test_killed_redis_server(tmp_path, seed):
     try:
         rng = random.Random(seed)
         with RedisStore(server.url, OPTIONS) as store:
-            process = start(server.url, seed, MANY)
-            first = [process.stdout.readline() for _ in range(rng.randint(5, 40))]
+            process = start(server.url, seed, ENDLESS)
+            lines = [process.stdout.readline() for _ in range(rng.randint(5, 40))]
             time.sleep(rng.uniform(0.0, 0.004))
             server.kill()
-            done = len(first) + len(acknowledged(process))
+            done = len(lines) + len(acknowledged(process))
             assert process.returncode == 1
             with pytest.raises(StoreUnavailable, match="no answer from Redis"):
                 store.history("ann", 1)
             server.start()
-            made = batches(seed, done + 1)
+            made = first(seed, done + 1)
             holds(store, made, done)
             assert store.append(*made[-1]) in range(4), "the store that lost its server goes on"
             holds(store, made, done + 1)
@@ -105,7 +105,7 @@ def test_processes_that_append_to_the_same_users_lose_nothing(address):
     processes = [start(url, seed, 40) for seed in (7, 8, 7)]
     for process in processes:
         assert len(acknowledged(process)) == 40, process.returncode
-    every = batches(7, 40) + batches(8, 40)
+    every = first(7, 40) + first(8, 40)
     with open_store(url, OPTIONS) as store:
         for user in USERS:
             sent = [event for name, batch in every for event in batch if name == user]
