@@ -1,8 +1,8 @@
 """A history as a few packed chunks, and what an append changes of them.
 
-A row a pair costs 20 ms to read 10,000 of (docs/gateway.md), nearly all of it Python objects. So both stores keep
-sorted chunks of up to a few hundred pairs whose strings are joined by 0xFF, a byte that UTF-8 never has: a whole
-history is split at the speed of C. A head lists the chunks; new events go in a small last chunk, which is folded into the one
+A row a pair is slow to read 10,000 of (docs/gateway.md), nearly all of it Python objects. So both stores keep sorted
+chunks of up to a few hundred pairs whose strings are joined by 0xFF, a byte that UTF-8 never has: a whole history is
+split at the speed of C. A head lists the chunks; new events go in a small last chunk, which is folded into the one
 before when it is full, so that an append writes little.
 
 This module is arithmetic on values. How a change gets to disk at once, and at most one at a time, is the store's part.

@@ -95,8 +95,9 @@ class RedisStore(HistoryStore):
                     attempt += 1
                     pause = random.uniform(0.0, min(0.0005 * 2**attempt, 0.05))
                     if time.monotonic() + pause > deadline:
+                        waited = f"{self.options.timeout_s:g} s"
                         raise StoreUnavailable(
-                            f"{self.address}: other writers of user {user_id!r} came first for {self.options.timeout_s:g} s."
+                            f"{self.address}: other writers of user {user_id!r} came first for {waited}."
                         ) from None
                     time.sleep(pause)
 
