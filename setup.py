@@ -14,7 +14,11 @@ setup(
     version=__version__,
     description="Search-enhanced multi-modal lifelong recommender (SEMINAR) on TensorFlow, TFX and TF Serving",
     packages=find_packages(include=["seminar_tf*", "components*", "pipelines*", "serving*"]),
-    package_data={"pipelines": ["configs/*.yaml"], "seminar_tf": ["retrieval/measured.json"]},
+    package_data={
+        "pipelines": ["configs/*.yaml"],
+        "seminar_tf": ["retrieval/measured.json"],
+        "serving.gateway": ["*.proto"],
+    },
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow-cpu>=2.16.2",
@@ -40,7 +44,7 @@ setup(
     ],
     extras_require={
         "serving": ["grpcio>=1.60", "grpcio-health-checking>=1.48", "prometheus-client>=0.19"],
-        "gateway": ["grpcio>=1.60", "prometheus-client>=0.19", "redis>=5"],
+        "gateway": ["grpcio>=1.60", "grpcio-health-checking>=1.48", "prometheus-client>=0.20", "redis>=5"],
         "kfp": ["kfp-pipeline-spec>=0.2.2"],
         "bench": ["matplotlib>=3.8"],
         "dev": [

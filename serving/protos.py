@@ -8,6 +8,7 @@ on the wire. Enums are plain int32 here, which is what they are on the wire.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -118,11 +119,11 @@ def _fill(message: Any, full_name: str, fields: tuple[tuple[int, str, str], ...]
             field.type = _SCALARS[value]
 
 
-def _build() -> dict[str, Any]:
-    """One message class a full name."""
+def build(messages: Mapping[str, tuple[tuple[int, str, str], ...]]) -> dict[str, Any]:
+    """One message class a full name, from a table like `_MESSAGES`; messages of a package stand together in it."""
     pool = descriptor_pool.DescriptorPool()
     packages: dict[str, Any] = {}
-    for full_name, fields in _MESSAGES.items():
+    for full_name, fields in messages.items():
         package = full_name.rpartition(".")[0]
         if package not in packages:
             file = descriptor_pb2.FileDescriptorProto(name=f"seminar/{package}.proto", package=package, syntax="proto3")
@@ -131,14 +132,14 @@ def _build() -> dict[str, Any]:
         _fill(packages[package].message_type.add(), full_name, fields)
     for file in packages.values():
         pool.AddSerializedFile(file.SerializeToString())
-    descriptors = {name: pool.FindMessageTypeByName(name) for name in _MESSAGES}
+    descriptors = {name: pool.FindMessageTypeByName(name) for name in messages}
     if hasattr(message_factory, "GetMessageClass"):
         return {name: message_factory.GetMessageClass(found) for name, found in descriptors.items()}
     factory = message_factory.MessageFactory(pool)  # protobuf 3.20
     return {name: factory.GetPrototype(found) for name, found in descriptors.items()}
 
 
-_CLASSES = _build()
+_CLASSES = build(_MESSAGES)
 TensorProto: Any = _CLASSES["tensorflow.TensorProto"]
 PredictRequest: Any = _CLASSES["tensorflow.serving.PredictRequest"]
 PredictResponse: Any = _CLASSES["tensorflow.serving.PredictResponse"]

@@ -1,0 +1,108 @@
+"""What a request of the gateway must be like; every refusal is INVALID_ARGUMENT and names the field."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from serving.errors import invalid
+from serving.gateway import events
+from serving.gateway.events import Event, InvalidEvent
+from serving.gateway.options import GatewayOptions
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A valid RankRequest.
+
+    Attributes:
+      user_id: as given; `user_bytes`, `query`, `candidates` and `attributes` are UTF-8.
+      candidates: each once, in the order of first appearance.
+      timestamp: ms since 1970.
+      top: items wanted; 0 for all.
+      task: "" for the default.
+    """
+
+    user_id: str
+    user_bytes: bytes
+    query: bytes
+    candidates: list[bytes]
+    attributes: list[bytes]
+    timestamp: int
+    top: int
+    task: str
+
+
+def parse(kind: Any, raw: bytes) -> Any:
+    """Reads a message.
+
+    Raises:
+      CallError: the bytes are none.
+    """
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        name = kind.DESCRIPTOR.name
+        raise invalid(f"the request's {len(raw)} bytes are no {name} (strings must be UTF-8): {error}") from None
+
+
+def ranking(request: Any, options: GatewayOptions) -> Ranking:
+    """Checks a RankRequest.
+
+    Raises:
+      CallError: INVALID_ARGUMENT.
+    """
+    _at_most("candidate_item_id", request.candidate_item_id, options.max_candidates)
+    _at_most("user_attributes", request.user_attributes, options.max_attributes)
+    try:
+        candidates = [
+            events.text(f"candidate_item_id[{n}]", item, "item_id") for n, item in enumerate(request.candidate_item_id)
+        ]
+        return Ranking(
+            user_id=request.user_id,
+            user_bytes=events.text("user_id", request.user_id, "user_id"),
+            query=events.text("query", request.query, "query", empty=True),
+            candidates=list(dict.fromkeys(candidates)),
+            attributes=[
+                events.text(f"user_attributes[{n}]", value, "user_attributes")
+                for n, value in enumerate(request.user_attributes)
+            ],
+            timestamp=events.timestamp("request_timestamp_ms", request.request_timestamp_ms) or now_ms(),
+            top=request.top,
+            task=request.task,
+        )
+    except InvalidEvent as error:
+        raise invalid(str(error)) from None
+
+
+def new_events(request: Any, options: GatewayOptions) -> list[Event]:
+    """Checks an AppendEventsRequest as far as the store does not.
+
+    Raises:
+      CallError: INVALID_ARGUMENT.
+    """
+    _at_most("events", request.events, options.max_events)
+    latest = now_ms() + round(1000 * options.max_future_s)
+    for n, event in enumerate(request.events):
+        if event.timestamp_ms > latest:
+            raise invalid(
+                f"events[{n}].timestamp_ms is {event.timestamp_ms}, later than this gateway's clock by more than "
+                f"{options.max_future_s:g} s. Is it in another unit than ms?"
+            )
+        if event.timestamp_ms <= 0:
+            raise invalid(f"events[{n}].timestamp_ms is {event.timestamp_ms}, expected ms since 1970, above 0.")
+    return [Event(event.event_id, event.item_id, event.query, event.timestamp_ms) for event in request.events]
+
+
+def now_ms() -> int:
+    """The clock, ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _at_most(name: str, values: Sequence[Any], limit: int) -> None:
+    if len(values) > limit:
+        raise invalid(f"{name} has {len(values)} values; this gateway accepts at most {limit}.")
