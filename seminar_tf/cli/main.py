@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": ("run", "Run the whole pipeline from a config, with progress."),
     "predict": ("predict", "Rank items for a real user over gRPC and print the titles."),
     "serve": ("serve", "Serve a pushed model over gRPC, with TensorFlow Serving's API."),
+    "bench": ("bench", "Measure a server under load: rate, latencies, errors."),
     "demo": ("demo", "Generate data, run the pipeline, answer a request: the tour."),
 }
 
