@@ -2,8 +2,8 @@
 
 Run: python -m benchmarks.serving one     latency, its parts, one-candidate calls beside it
      python -m benchmarks.serving soak    70% of capacity for ten minutes, a new version a minute
-Each makes its models under runs/serving-speed (random weights, 50,000 items), prints a table, writes its JSON there, and
-with --docs docs its section of docs/serving-speed.md. The server runs in a process of its own on the loopback interface.
+Each makes its models under runs/serving-speed (random weights, 50,000 items), prints a table, writes its JSON there,
+and with --docs docs its section of docs/serving-speed.md. The server is a process of its own on the loopback interface.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import tensorflow as tf  # isort: skip
 
 def machine() -> dict[str, Any]:
     """What a number should be read with."""
+    changed = " with changes" if _git("status", "--porcelain", "-uno") else ""
     return {
-        "commit": _git("rev-parse", "--short", "HEAD")
-        + (" with changes" if _git("status", "--porcelain", "-uno") else ""),
+        "commit": _git("rev-parse", "--short", "HEAD") + changed,
         "tensorflow": tf.__version__,
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],

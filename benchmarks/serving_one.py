@@ -140,16 +140,14 @@ def _row(way: _Way) -> dict[str, Any]:
     if len(written) != way.server.sent:
         raise RuntimeError(f"{way.server.rows}: the server wrote {len(written)} rows of {way.server.sent} calls.")
     stages = {
-        name: 1e3 * np.array([written[place][name] for place in way.counted])
-        for name in ("parse", "handler", "tensorflow", "serialize")
+        name: 1e3 * np.array([written[place][name] for place in way.counted]) for name in ("server", "tensorflow")
     }
     total, wire = 1e3 * np.array(way.total), 1e3 * np.array(way.on_wire)
-    server = stages["parse"] + stages["handler"] + stages["serialize"]
     parts = {
         "tensorflow": stages["tensorflow"],
-        "server_conversion": server - stages["tensorflow"],
+        "server_conversion": stages["server"] - stages["tensorflow"],
         "client_conversion": total - wire,
-        "grpc": wire - server,
+        "grpc": wire - stages["server"],
     }
     singles = float(np.median(way.singles))
     return {
@@ -161,7 +159,6 @@ def _row(way: _Way) -> dict[str, Any]:
         "max_ms": percentile(total, 100),
         "parts_p50_ms": {name: percentile(values, 50) for name, values in parts.items()},
         "shares": {name: float(values.sum() / total.sum()) for name, values in parts.items()},
-        "stages_p50_ms": {name: percentile(values, 50) for name, values in stages.items()},
         "empty_call_p50_ms": percentile(1e3 * np.array(way.empty), 50),
         "one_by_one_s": singles,
         "times_faster": singles * 1e3 / percentile(total, 50),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Soak:
     share: float = 0.7
     capacity_s: float = 20.0
     callers: int = 4
-    shape: Shape = Shape()
+    shape: Shape = field(default_factory=Shape)
     signature: str = "rank_indexed"
     memory_s: float = 1.0
     timeout_s: float = 30.0
@@ -168,7 +169,7 @@ def levels(memory: Sequence[tuple[float, float]], swaps: Sequence[float], end: f
     """
     borders = [0.0, *swaps, end]
     found = []
-    for begin, until in zip(borders, borders[1:]):
+    for begin, until in itertools.pairwise(borders):
         inside = [size for at, size in memory if (begin + until) / 2 <= at < until]
         if inside:
             found.append(float(np.median(inside)))

@@ -2,8 +2,8 @@
 
 Run: python -m benchmarks.serving_stages ROWS.jsonl <options of seminar-tf serve>
 For callers that send one call at a time: what is timed belongs to the one call that runs. A row a Predict call, in
-seconds: `parse` (bytes to message), `handler` (message to message), `tensorflow` (the session's part of the handler),
-`serialize` (message to bytes).
+seconds: `server` (all of the server's Python but gRPC's own: parsing, checks, the session, encoding) and `tensorflow`
+(the session's part of it).
 
 It also answers `NOTHING`, a call that does nothing: the first four bytes of its request say how many bytes it returns.
 What such a call takes is what gRPC takes for messages of these sizes.
@@ -11,6 +11,7 @@ What such a call takes is what gRPC takes for messages of these sizes.
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 import sys
@@ -43,12 +44,14 @@ class Stages(grpc.ServerInterceptor):
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function whose seconds go to the current row."""
 
+        # A handler may carry what gRPC reads of it, such as the pool of threads that it wants.
+        @functools.wraps(function)
         def run(*arguments: Any) -> Any:
             start = time.perf_counter()
             try:
                 return function(*arguments)
             finally:
-                self._current[stage] = time.perf_counter() - start
+                self._current[stage] = self._current.get(stage, 0.0) + time.perf_counter() - start
 
         return run
 
@@ -59,19 +62,26 @@ class Stages(grpc.ServerInterceptor):
         handler = continuation(details)
         if handler is None or details.method != protos.PREDICT:
             return handler
-        serialize = self.timed("serialize", handler.response_serializer)
+        # A server may leave both to gRPC, or take and give bytes.
+        parse = self.timed("server", handler.request_deserializer or _as_it_is)
+        serialize = self.timed("server", handler.response_serializer or _as_it_is)
+
+        def first(request: bytes) -> Any:
+            self._current = {}
+            return parse(request)
 
         def last(response: Any) -> bytes:
             sent: bytes = serialize(response)
             self._rows.write(json.dumps(self._current) + "\n")
-            self._current = {}
             return sent
 
         return grpc.unary_unary_rpc_method_handler(
-            self.timed("handler", handler.unary_unary),
-            request_deserializer=self.timed("parse", handler.request_deserializer),
-            response_serializer=last,
+            self.timed("server", handler.unary_unary), request_deserializer=first, response_serializer=last
         )
+
+
+def _as_it_is(value: bytes) -> bytes:
+    return value
 
 
 def main() -> None:

@@ -26,9 +26,7 @@ def command() -> None:
 
 
 @command.command("serving")
-@click.option(
-    "--model-dir", type=click.Path(file_okay=False), help="Folder of versions; the same as --model ranker=DIR."
-)
+@click.option("--model-dir", type=click.Path(file_okay=False), help="Folder of versions; short for --model ranker=DIR.")
 @click.option("--model", "models", multiple=True, metavar="NAME=DIR", help="A model to compare; may be repeated.")
 @click.option("--address", help="host:port of a running server of the one model; without it servers are started.")
 @click.option("--model-name", default="ranker", show_default=True, help="The model's name on the server.")
@@ -40,16 +38,12 @@ def command() -> None:
 @click.option("-B", "--rows", default=1, show_default=True, type=click.IntRange(1), help="Users in one call.")
 @click.option("--callers", default=4, show_default=True, type=click.IntRange(1), help="Calls in flight, closed loop.")
 @click.option("--qps", type=click.FloatRange(0, min_open=True), help="Open loop alone, at this rate.")
-@click.option(
-    "--share", type=click.FloatRange(0, min_open=True), help="Open loop at this share of the closed one's rate."
-)
+@click.option("--share", type=click.FloatRange(0, min_open=True), help="Open loop at a share of the closed one's rate.")
 @click.option("--duration", default=15.0, show_default=True, type=click.FloatRange(0, min_open=True),
               help="Seconds of each way and loop, all rounds together.")  # fmt: skip
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Turns that the ways take.")
 @click.option("--warmup", default=2.0, show_default=True, type=click.FloatRange(0), help="Seconds before, of each way.")
-@click.option(
-    "--timeout", default=30.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Deadline, s."
-)
+@click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Deadline.")
 @click.option("--seed", default=0, show_default=True, help="Of requests and arrivals.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def serving(
@@ -74,9 +68,9 @@ def serving(
 ) -> None:
     """Load a server with drawn requests: rate, latencies, errors.
 
-    Callers that wait for their answers (closed loop) find what the server can do; arrivals at random moments (open loop)
-    find how long a user waits. Models, signatures and encodings are compared in turns. Requests are drawn from the
-    vocabularies of the model, whose folder is therefore needed with --address, too.
+    Callers that wait for their answers (closed loop) find what the server can do; arrivals at random moments (open
+    loop) find how long a user waits. Models, signatures and encodings are compared in turns. Requests are drawn from
+    the vocabularies of the model, whose folder is therefore needed with --address, too.
     """
     try:
         from serving.load.compare import LoadError, Plan, compare
@@ -176,6 +170,10 @@ def describe(rows: list[Row], plan: Plan, shape: Shape) -> dict[str, Any]:
 def _first(rows: list[Row], row: Row) -> Row:
     """The row that another's ratios are to: the first of the same loop."""
     return next(other for other in rows if other.loop == row.loop)
+
+
+def _ratio(value: float, base: float) -> str:
+    return f"{value / base:.2f}" if base > 0 else "-"
 
 
 def _print(console: Console, rows: list[Row], plan: Plan, shape: Shape) -> None:

@@ -2,8 +2,8 @@
 
 A closed loop sends a caller's next request when its last is answered: its rate is what the server can do. A slow server
 is then simply asked less often, so its latencies flatter it. An open loop sends at moments settled beforehand, and
-counts a call's latency from the moment it *should* have been sent: a server that stalls for a second owes that second to
-every call that came meanwhile, even if the generator itself sent them late.
+counts a call's latency from the moment it *should* have been sent: a server that stalls for a second owes that second
+to every call that came meanwhile, even if the generator itself sent them late.
 """
 
 from __future__ import annotations

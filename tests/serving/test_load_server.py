@@ -110,8 +110,8 @@ def test_bench_serving(server, exported, tmp_path):
     base = tmp_path / "versions"
     base.mkdir()
     (base / "5").symlink_to(exported[0] / "seminar")
-    given = ("--model-dir", base, "--address", server.address, "-L", 12, "-N", 5, "-B", 2, "--callers", 2, "--rounds", 2,
-             "--duration", 0.4, "--warmup", 0.1)  # fmt: skip
+    given = ("--model-dir", base, "--address", server.address, "-L", 12, "-N", 5, "-B", 2, "--callers", 2,
+             "--rounds", 2, "--duration", 0.4, "--warmup", 0.1)  # fmt: skip
     ran = _bench(*given, "--signature", "rank_indexed", "--signature", "serving_default", "--encoding", "packed",
                  "--encoding", "values", "--share", 0.5, "--json")  # fmt: skip
     assert ran.exit_code == 0, ran.output
