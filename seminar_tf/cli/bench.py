@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -177,26 +179,35 @@ def _ratio(value: float, base: float) -> str:
 
 
 def _print(console: Console, rows: list[Row], plan: Plan, shape: Shape) -> None:
-    title = f"B = {shape.rows:,}, L = {shape.length:,}, N = {shape.candidates:,}; medians of {plan.rounds} rounds"
-    table = Table(title=title)
-    for heading in ("model", "signature", "encoding", "loop"):
-        table.add_column(heading)
-    for heading in ("QPS", "x", "p50, ms", "x", "p95", "p99", "max", "errors"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        found, variant = row.middle, row.variant
-        loop = f"closed, {plan.callers} callers" if row.offered_qps is None else f"open, {row.offered_qps:.1f} a second"
-        base = _first(rows, row).middle
-        rates, waits = (
-            f"{a / b:.2f}" if b > 0 else "-" for a, b in ((found.qps, base.qps), (found.p50_ms, base.p50_ms))
+    """A table a loop, narrow enough for 80 columns."""
+    sizes = f"B = {shape.rows:,}, L = {shape.length:,}, N = {shape.candidates:,}"
+    for loop in dict.fromkeys(row.loop for row in rows):
+        shown = [row for row in rows if row.loop == loop]
+        kind = f"closed loop, {plan.callers} callers" if loop == "closed" else "open loop"
+        table = Table(
+            title=f"{sizes}; {kind}; medians of {plan.rounds} rounds, ms", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
         )
-        errors = ", ".join(f"{count} {status}" for status, count in sorted(found.errors.items())) or "0"
-        p50, *slower = (f"{ms:.1f}" for ms in (found.p50_ms, found.p95_ms, found.p99_ms, found.max_ms))
-        way = (variant.model, variant.signature, variant.encoding, loop)
-        table.add_row(*way, f"{found.qps:.1f}", rates, p50, waits, *slower, errors)
-    console.print(table)
+        table.add_column("asked", no_wrap=True)
+        for heading in ("QPS", "x", "p50", "x", "p95", "p99", "max", "failed"):
+            table.add_column(heading, justify="right", no_wrap=heading != "failed")
+        for row in shown:
+            _add(table, row, shown[0])
+        console.print(table)
     late = max(row.middle.late_p99_ms for row in rows)
-    console.print(f"x: against the first row of the same loop. The generator sent at most {late:.1f} ms late (p99).")
+    console.print("x: against the first row.", highlight=False)
+    if any(row.loop == "open" for row in rows):
+        console.print(f"The generator itself sent up to {late:.1f} ms late (p99).", highlight=False)
+
+
+def _add(table: Table, row: Row, first: Row) -> None:
+    found, base, variant = row.middle, first.middle, row.variant
+    asked = f"{variant.model}\n{variant.signature}, {variant.encoding}"
+    if row.offered_qps is not None:
+        asked += f"\nat {row.offered_qps:.1f} a second"
+    failed = ", ".join(f"{count} {status}" for status, count in sorted(found.errors.items())) or "0"
+    p50, *slower = (f"{ms:.1f}" for ms in (found.p50_ms, found.p95_ms, found.p99_ms, found.max_ms))
+    rates, waits = _ratio(found.qps, base.qps), _ratio(found.p50_ms, base.p50_ms)
+    table.add_row(escape(asked), f"{found.qps:.1f}", rates, p50, waits, *slower, failed)
 
 
 if __name__ == "__main__":

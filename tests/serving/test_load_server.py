@@ -127,7 +127,10 @@ def test_bench_serving(server, exported, tmp_path):
     assert (found["rows"][0]["qps_ratio"], found["rows"][0]["p50_ratio"]) == (1.0, 1.0)
     ran = _bench(*given, "--qps", 20)
     assert ran.exit_code == 0, ran.output
-    assert "rank_indexed" in ran.stdout and "B = 2, L = 12, N = 5" in ran.stdout
+    shown = " ".join(ran.stdout.split())
+    assert "B = 2, L = 12, N = 5; open loop; medians of 2 rounds" in shown
+    assert "ranker" in shown and "rank_indexed, packed" in shown and "at 20.0 a second" in shown
+    assert all(len(line) <= 80 for line in ran.stdout.splitlines())
 
 
 @pytest.mark.parametrize(
