@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import random_ranker
 from seminar_tf.config import FeatureConfig, ModelConfig, PipelineConfig, ServingConfig, TrainConfig
 from seminar_tf.export import inputs
 from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features import names
-from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.features.vocabulary import FeatureSizes, feature_sizes
-from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.seminar import Seminar
 
 import tensorflow as tf  # isort: skip
@@ -58,17 +57,13 @@ class FakeRanker(tf.keras.Model):
 
 def write_vocabularies(folder: Path) -> Path:
     """A folder like a TransformGraph artifact's, with vocabularies only."""
-    assets = folder / "transform_fn" / "assets"
-    assets.mkdir(parents=True)
-    files = {
+    entries = {
         names.ITEM_VOCABULARY: ITEMS,
         names.QUERY_VOCABULARY: QUERIES,
         names.TOKEN_VOCABULARY: ["query", "item"],
         names.ATTRIBUTE_VOCABULARY: ATTRIBUTES,
     }
-    for name, entries in files.items():
-        (assets / name).write_text("".join(f"{entry}\n" for entry in entries), encoding="utf-8")
-    return folder
+    return random_ranker.write_vocabularies(folder, entries)
 
 
 def export(folder: Path, transform_dir: Path, seed: int, kind: str = "fake") -> tf.keras.Model:
@@ -89,29 +84,7 @@ def seminar(
     train: TrainConfig | None = None,
 ) -> Seminar:
     """The real ranker with random tables and weights."""
-    rng = np.random.default_rng(seed)
-    known = (np.arange(sizes.items) > 0) & (np.arange(sizes.items) < sizes.items - config.features.item_oov_buckets)
-    has = known & (rng.random((3, sizes.items)) < 0.7)
-    features = ItemFeatures(
-        tokens=np.zeros((sizes.items, 2), np.int32),
-        attributes=np.zeros((sizes.items, 2), np.int32),
-        numeric=np.zeros((sizes.items, 0), np.float32),
-        image=np.zeros((sizes.items, 0), np.float32),
-        text_vector=np.zeros((sizes.items, 0), np.float32),
-        has_text=has[0],
-        has_image=has[1],
-        has_attributes=has[2],
-        known=known,
-        count=rng.integers(0, 50, sizes.items) * known,
-    )
-    dim = config.model.dim
-    tables = ChannelTables(
-        channels=config.model.channels,
-        item=rng.normal(0, 1, (sizes.items, 3, dim)).astype(np.float32) * has.T[:, :, None],
-        item_mask=has.T,
-        query=rng.normal(0, 1, (sizes.queries, dim)).astype(np.float32),
-    )
-    return Seminar(config.model, sizes, tasks, tables, features, seed, train)
+    return random_ranker.random_seminar(sizes, seed, config, tasks, train)
 
 
 def batch(rng: np.random.Generator, rows: int, length: int, width: int) -> dict[str, np.ndarray]:
