@@ -67,11 +67,11 @@ MonitoringConfig: Any = _CLASSES["MonitoringConfig"]
 SSLConfig: Any = _CLASSES["SSLConfig"]
 
 
-class TextProtoError(ValueError):
+class ConfigError(ValueError):
     """A text file that is not what it should be; the message names file, line and field."""
 
 
-def read_text(path: str | Path, message: Any) -> Any:
+def read(path: str | Path, message: Any) -> Any:
     """Parses a text proto as strictly as the real server, which refuses unknown fields.
 
     Args:
@@ -82,14 +82,14 @@ def read_text(path: str | Path, message: Any) -> Any:
       `message`.
 
     Raises:
-      TextProtoError: no such file, bytes that are not UTF-8, or not a text proto of this type.
+      ConfigError: no such file, bytes that are not UTF-8, or not a text proto of this type.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise TextProtoError(f"{path} cannot be read as text: {error}.") from error
+        raise ConfigError(f"{path} cannot be read as text: {error}.") from error
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
         kind = message.DESCRIPTOR.full_name
-        raise TextProtoError(f"{path} is no text proto of {kind}: {error}. See docs/deployment.md.") from error
+        raise ConfigError(f"{path} is no text proto of {kind}: {error}. See docs/deployment.md.") from error

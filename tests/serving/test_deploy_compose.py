@@ -13,7 +13,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError
 from redis.retry import Retry
 
-from serving.deploy.messages import MonitoringConfig, read_text
+from serving.deploy.messages import MonitoringConfig, read
 from tests.serving.deploy_files import DEPLOY, ENVIRONMENT, compose, containers, documents, one, overlay, variables
 from tests.serving.test_deploy_protos import models
 
@@ -190,7 +190,7 @@ def test_variables_have_a_default_or_an_explanation():
 
 def test_prometheus_asks_where_the_services_answer(site):
     (config,) = documents(DEPLOY / "prometheus/prometheus.yml")
-    path = read_text(DEPLOY / "config/monitoring.config", MonitoringConfig()).prometheus_config.path
+    path = read(DEPLOY / "config/monitoring.config", MonitoringConfig()).prometheus_config.path
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     assert jobs["tf-serving"]["metrics_path"] == path
     assert jobs["tf-serving"]["static_configs"] == [{"targets": ["tf-serving:8501"]}]

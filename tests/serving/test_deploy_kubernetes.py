@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from serving.deploy.messages import MonitoringConfig, read_text
+from serving.deploy.messages import MonitoringConfig, read
 from tests.serving import kubernetes_schema as schema
 from tests.serving.deploy_files import (
     COMPONENTS,
@@ -201,7 +201,7 @@ def test_the_server_finds_its_files_and_models(site):
         if word.startswith("--") and "=/config/" in word:
             assert word.rpartition("/")[2] in data
     metrics = one(site, "Deployment", "tf-serving")["spec"]["template"]["metadata"]["annotations"]
-    path = read_text(DEPLOY / "config/monitoring.config", MonitoringConfig()).prometheus_config.path
+    path = read(DEPLOY / "config/monitoring.config", MonitoringConfig()).prometheus_config.path
     assert (metrics["prometheus.io/port"], metrics["prometheus.io/path"]) == ("8501", path)
 
 

@@ -14,14 +14,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.deploy import ssl_config
-from serving.deploy.messages import BatchingParameters, MonitoringConfig, SSLConfig, TextProtoError, read_text
+from serving.deploy.messages import BatchingParameters, ConfigError, MonitoringConfig, SSLConfig, read
 from tests.serving.deploy_files import DEPLOY, PAGE
 
 CONFIG = DEPLOY / "config"
 
 
 def models():
-    return read_text(CONFIG / "models.config", model_server_config_pb2.ModelServerConfig())
+    return read(CONFIG / "models.config", model_server_config_pb2.ModelServerConfig())
 
 
 def test_models_config():
@@ -48,7 +48,7 @@ def test_the_labels_that_the_page_shows_parse_in_their_place():
 
 
 def test_batching_config():
-    batching = read_text(CONFIG / "batching.config", BatchingParameters())
+    batching = read(CONFIG / "batching.config", BatchingParameters())
     sizes = list(batching.allowed_batch_sizes)
     assert sizes == sorted(set(sizes)) and sizes[0] == 1
     assert sizes[-1] == batching.max_batch_size.value
@@ -59,7 +59,7 @@ def test_batching_config():
 
 
 def test_monitoring_config():
-    prometheus = read_text(CONFIG / "monitoring.config", MonitoringConfig()).prometheus_config
+    prometheus = read(CONFIG / "monitoring.config", MonitoringConfig()).prometheus_config
     assert prometheus.enable and prometheus.path == "/monitoring/prometheus/metrics"
 
 
@@ -75,14 +75,14 @@ def test_monitoring_config():
 def test_a_wrong_file_is_refused_as_the_server_would(tmp_path, text, message):
     path = tmp_path / "batching.config"
     path.write_text(text)
-    with pytest.raises(TextProtoError, match="BatchingParameters") as caught:
-        read_text(path, BatchingParameters())
+    with pytest.raises(ConfigError, match="BatchingParameters") as caught:
+        read(path, BatchingParameters())
     assert message in str(caught.value) and str(path) in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(TextProtoError, match=r"none\.config"):
-        read_text(tmp_path / "none.config", MonitoringConfig())
+    with pytest.raises(ConfigError, match=r"none\.config"):
+        read(tmp_path / "none.config", MonitoringConfig())
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_server_with_this_ssl_config_takes_who_it_should(pem, tmp_path, mutual
     )
     assert result.exit_code == 0, result.output
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
-    config = read_text(out, SSLConfig())
+    config = read(out, SSLConfig())
     assert config.client_verify == mutual and config.server_key == paths["key"].read_text()
 
     # What tensorflow_model_server does with the file, in Python.
