@@ -6,6 +6,7 @@ Latencies are in microseconds, in the real server's buckets, so that one dashboa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -33,12 +34,14 @@ class Metrics:
           versions: says (model, version) of every loaded version.
         """
         self.registry = CollectorRegistry()
+        self._children: dict[Any, Any] = {}
         ProcessCollector(registry=self.registry)
         self.registry.register(_LoadedVersions(versions))
-        self._requests = _RealCounter(
-            ":tensorflow:serving:request_count", "Calls that ended, by status.", ("model_name", "signature", "status")
-        )
-        self.registry.register(self._requests)
+        self._requests = Counter(
+            ":tensorflow:serving:request_count", "Calls that ended, by status.", ("model_name", "signature", "status"),
+            registry=None,
+        )  # fmt: skip
+        self.registry.register(_WithoutSuffix(self._requests))
         self._whole = self._histogram(
             ":tensorflow:serving:request_latency",
             "Microseconds from a call's arrival to its encoded answer.",
@@ -78,14 +81,22 @@ class Metrics:
           call: the call.
           status: name of its gRPC status.
         """
-        self._requests.labels(call.model, call.signature, status).inc()
+        self._child(self._requests, call.model, call.signature, status).inc()
         if not call.model:
             return
-        self._whole.labels(call.model, call.method, "GRPC").observe(call.total() * 1e6)
+        self._child(self._whole, call.model, call.method, "GRPC").observe(call.total() * 1e6)
         for stage, seconds in call.seconds.items():
-            self._stages.labels(call.model, stage).observe(seconds * 1e6)
+            self._child(self._stages, call.model, stage).observe(seconds * 1e6)
         if "run" in call.seconds:
-            self._runtime.labels(call.model, call.method, "TF1").observe(call.seconds["run"] * 1e6)
+            self._child(self._runtime, call.model, call.method, "TF1").observe(call.seconds["run"] * 1e6)
+
+    def _child(self, metric: Any, *labels: str) -> Any:
+        """`metric.labels(...)`, kept: looking one up costs more than counting."""
+        key = (metric, labels)
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = metric.labels(*labels)
+        return found
 
     def refuse(self) -> None:
         """Counts a call that found the queue full."""
@@ -97,14 +108,15 @@ class Metrics:
         self._loads.labels(model, status).inc()
 
 
-class _RealCounter(Counter):
+class _WithoutSuffix:
     """A counter under the name it has at the real server, which does not end in `_total`."""
 
-    def __init__(self, name: str, text: str, labels: tuple[str, ...]) -> None:
-        super().__init__(name, text, labels, registry=None)
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
 
     def collect(self) -> Iterator[Metric]:
-        for family in super().collect():
+        """The counter's samples, renamed."""
+        for family in self._counter.collect():
             # The library writes `_total` behind a counter's name; a metric without a type keeps its own.
             plain = Metric(family.name, family.documentation, "unknown")
             for sample in family.samples:

@@ -16,6 +16,8 @@ from serving import config_files
 from serving.config_files import ConfigError
 from serving.options import METRICS_PATH
 
+_PLAIN = "text/plain; version=0.0.4; charset=utf-8"
+
 
 def read_monitoring_config(path: str | Path) -> str | None:
     """Reads monitoring.config.
@@ -93,6 +95,7 @@ def _only(path: str, app: Callable[..., Iterable[bytes]]) -> Callable[..., Itera
         if environ.get("PATH_INFO") != path:
             start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [f"The metrics are at {path}\n".encode()]
-        return app(environ, start_response)
+        # Whatever the scraper prefers: OpenMetrics has no colons in names, and the real server's names have.
+        return app({**environ, "HTTP_ACCEPT": _PLAIN}, start_response)
 
     return page

@@ -1,6 +1,6 @@
 """A model whose call waits until the test lets it go: queues, deadlines and the end of a server are tested by events.
 
-Its one signature opens the named pipe whose path it is given, which blocks until somebody opens the other end.
+Its one signature writes to the named pipe whose path it is given, which blocks until somebody opens the other end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import tensorflow as tf  # isort: skip
 class _Blocking(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="path")])
     def wait(self, path):
-        return {"read": tf.strings.length(tf.io.read_file(path[0]))}
+        with tf.control_dependencies([tf.io.write_file(path[0], "x")]):
+            return {"rows": tf.shape(path)}
 
 
 def export(folder: Path) -> None:
@@ -46,9 +47,9 @@ def make_pipe(folder: Path) -> Path:
 @contextmanager
 def let_go(pipe: Path) -> Iterator[None]:
     """Calls that wait for `pipe` go on, and those that come inside the `with` do not wait."""
-    # Open for both: a writer alone would itself wait for a reader.
-    writer = os.open(pipe, os.O_RDWR)
+    # Open for both: a reader alone would itself wait for a writer.
+    end = os.open(pipe, os.O_RDWR)
     try:
         yield
     finally:
-        os.close(writer)
+        os.close(end)

@@ -80,7 +80,7 @@ BASE = 'name: "m" base_path: "/m" model_platform: "tensorflow"'
         (one(BASE + " model_type: TENSORFLOW"), "are both set"),
         (
             one(BASE + " model_version_policy { specific { } }"),
-            r"config\[0\]\.model_version_policy\.specific\.versions",
+            r"model_version_policy\.specific\.versions is \[\]",
         ),
         (one(BASE + " model_version_policy { specific { versions: -1 } }"), r"versions is \[-1\]"),
         (one(BASE + ' version_labels { key: "" value: 1 }'), r"config\[0\]\.version_labels: a label is empty"),

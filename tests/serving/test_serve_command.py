@@ -73,7 +73,7 @@ def test_it_serves_a_models_config(exported, tmp_path, monkeypatch):
         ids = fake.batch(np.random.default_rng(0), 1, 3, 2)
         for name, choice in (("a", {}), ("a", {"label": "stable"}), ("b", {})):
             with Client(server.address, name, timeout_s=120) as client:
-                seen[name, *choice] = client.predict(ids, "rank_indexed", **choice).version
+                seen[(name, *choice)] = client.predict(ids, "rank_indexed", **choice).version
         seen["metrics"] = urllib.request.urlopen(server.monitoring_url, timeout=60).status
 
     monkeypatch.setattr(Server, "wait_for_signal", ask)
