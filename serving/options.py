@@ -85,10 +85,10 @@ class ServerOptions:
       tls: keys and certificates; None takes calls in the clear.
       poll_s: seconds between looks for new versions.
       max_columns: input name -> most columns of a row; wider requests are refused before they are decoded.
-      max_rows: most rows of a request.
+      max_rows: most rows of a request that ranks. One that embeds has `max_elements` rows at most.
       max_scores: most rows times candidates of a request, which is what a call's memory grows with.
       max_elements: most values of one input, also where a request names one value and lets it be repeated.
-      max_string_bytes: most bytes of an id, query or attribute. Serialized examples are bounded by the message.
+      max_string_bytes: most bytes of an id, query or attribute. Those in a tf.Example are bounded by the message.
       max_message_bytes: most bytes of a request; gRPC refuses more (RESOURCE_EXHAUSTED) before it reads them.
       threads: calls handled at once.
       max_queued: calls that may wait for a thread; more are refused at once (UNAVAILABLE).

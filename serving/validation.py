@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 
 from seminar_tf.features import names
-from serving import codec
+from serving import codec, example_limits
 from serving.errors import CallError, invalid
 from serving.options import ServerOptions
 
@@ -67,19 +67,25 @@ def inputs(request: Any, signature: Any, limits: ServerOptions) -> dict[str, np.
     """
     _check_names(set(request.inputs), set(signature.inputs))
     ordered = sorted(signature.inputs)
+    # A signature's only input holds whole requests (tf.Example). One without candidates embeds, a vector a row.
+    whole_requests = len(ordered) == 1
+    most_rows = limits.max_rows if whole_requests or names.CANDIDATE_ITEM_ID in ordered else limits.max_elements
     for name in ordered:
         sizes = _check_declared(name, request.inputs[name], signature.inputs[name])
-        _check_size(name, sizes, limits)
+        _check_size(name, sizes, most_rows, limits)
     checked = {}
     for name in ordered:
         tensor = request.inputs[name]
-        # A signature's only string input holds whole messages (tf.Example), which have lengths of their own.
-        if tensor.dtype == _STRING and len(ordered) > 1:
-            _check_strings(name, tensor, limits.max_string_bytes)
         try:
             checked[name] = codec.decode(tensor, limits.max_elements)
         except codec.CodecError as error:
             raise invalid(f'input "{name}": {error}') from None
+        if tensor.dtype == _STRING:
+            strings = checked[name].ravel().tolist()
+            if whole_requests:
+                example_limits.check(name, strings, limits)
+            else:
+                _check_strings(name, strings, limits.max_string_bytes)
     return checked
 
 
@@ -114,12 +120,12 @@ def _check_declared(name: str, tensor: Any, info: Any) -> tuple[int, ...]:
     return sizes
 
 
-def _check_size(name: str, sizes: tuple[int, ...], limits: ServerOptions) -> None:
+def _check_size(name: str, sizes: tuple[int, ...], most_rows: int, limits: ServerOptions) -> None:
     """Refuses what costs too much, by its declared shape: a few bytes can declare any, and be filled up."""
     if not sizes:
         return
-    if sizes[0] > limits.max_rows:
-        raise invalid(f'input "{name}" has {sizes[0]} rows; this server accepts at most {limits.max_rows} a request.')
+    if sizes[0] > most_rows:
+        raise invalid(f'input "{name}" has {sizes[0]} rows; this server accepts at most {most_rows} a request.')
     if len(sizes) < 2:
         return
     most = limits.max_columns.get(name)
@@ -132,7 +138,7 @@ def _check_size(name: str, sizes: tuple[int, ...], limits: ServerOptions) -> Non
         )
 
 
-def _check_strings(name: str, tensor: Any, most: int) -> None:
-    longest = max(map(len, tensor.string_val), default=0)
+def _check_strings(name: str, strings: list[bytes], most: int) -> None:
+    longest = max(map(len, strings), default=0)
     if longest > most:
         raise invalid(f'input "{name}" has a string of {longest} bytes; this server accepts at most {most}.')

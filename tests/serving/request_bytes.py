@@ -39,7 +39,7 @@ def predict(
             request.model_spec.version.value = version
         for field, value in fields.items():
             setattr(request.model_spec, field, value)
-        inputs = {**(fake.toraw(good()) if signature == "serving_default" else good()), **(changes or {})}
+        inputs = {**(fake.to_raw(good()) if signature == "serving_default" else good()), **(changes or {})}
         for name, value in inputs.items():
             if name in drop:
                 continue
