@@ -121,8 +121,9 @@ class LoadedModel:
             self.run(signature, inputs, tuple(sorted(self.signatures[signature].outputs)))
             ran += 1
         _LOG.info(
-            "%s version %d: %d warm-up requests in %.2f s", self.name, self.version, ran, time.monotonic() - start
-        )
+            "%d warm-up requests in %.2f s", ran, time.monotonic() - start,
+            extra={"event": "warm_up", "model": self.name, "version": self.version},
+        )  # fmt: skip
         return ran
 
     def _warmup_requests(self) -> Iterator[Any]:

@@ -10,13 +10,14 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from seminar_tf.export import versions
 from serving.errors import CallError, invalid, not_found
+from serving.model_versions import Model, State, Version, check_labels, choose, fingerprint, labelled, why_down
 from serving.options import ModelSource
 
 _LOG = logging.getLogger(__name__)
@@ -24,47 +25,19 @@ _LOG = logging.getLogger(__name__)
 Loader = Callable[[str, int, Path], Any]
 
 
-class State(IntEnum):
-    """ModelVersionStatus.State of get_model_status.proto."""
-
-    START = 10
-    LOADING = 20
-    AVAILABLE = 30
-    UNLOADING = 40
-    END = 50
-
-
-@dataclass
-class _Version:
-    """A version the manager knows of."""
-
-    state: State = State.START
-    error: CallError | None = None
-    model: Any = None
-    leases: int = 0
-    # What a version that failed to load looked like on disk: it is tried again when its files change.
-    failed_files: tuple[tuple[str, int, int], ...] = ()
-
-
-@dataclass
-class _Model:
-    source: ModelSource
-    versions: dict[int, _Version] = field(default_factory=dict)
-
-    def available(self) -> list[int]:
-        return sorted(n for n, version in self.versions.items() if version.state == State.AVAILABLE)
-
-
 class ModelManager:
-    """Keeps the newest versions of each model loaded."""
+    """Keeps the wanted versions of each model loaded."""
 
-    def __init__(self, sources: tuple[ModelSource, ...], load: Loader) -> None:
+    def __init__(
+        self, sources: tuple[ModelSource, ...], load: Loader, allow_labels_of_unavailable_models: bool = False
+    ) -> None:
         """Makes a manager with nothing loaded; `refresh` loads.
 
         Args:
           sources: the models to serve.
           load: (name, version, folder) -> a warmed-up model with a `close()`. It raises CallError when the version
             cannot be used.
+          allow_labels_of_unavailable_models: what `reconfigure` accepts; labels given here are taken as they are.
 
         Raises:
           ValueError: two sources share a name.
@@ -72,8 +45,9 @@ class ModelManager:
         names = [source.name for source in sources]
         if len(set(names)) != len(names):
             raise ValueError(f"two models share a name: {', '.join(sorted(names))}.")
-        self._models = {source.name: _Model(source) for source in sources}
+        self._models = {source.name: Model(source) for source in sources}
         self._load = load
+        self._allow_labels = allow_labels_of_unavailable_models
         self._lock = threading.Lock()
         self._refreshing = threading.Lock()
         self._stop = threading.Event()
@@ -84,16 +58,23 @@ class ModelManager:
         """One look at every folder: new versions are loaded and published, then unwanted ones dropped."""
         with self._refreshing:
             for model in self._models.values():
-                self._refresh(model)
+                if not model.removed:
+                    self._refresh(model)
 
-    def _refresh(self, model: _Model) -> None:
+    def _refresh(self, model: Model) -> None:
         source = model.source
         if not Path(source.base_path).is_dir():
-            _LOG.warning("%s: folder %s is not there; keeping what is loaded.", source.name, source.base_path)
+            self._complain(model, f"folder {source.base_path} is not there; keeping what is loaded.")
             return
-        wanted = versions.list_versions(source.base_path)[-source.num_versions :]
-        if not wanted:
-            _LOG.warning("%s: no numbered version under %s.", source.name, source.base_path)
+        found = versions.list_versions(source.base_path)
+        wanted = source.wanted(found)
+        missing = sorted(set(source.versions) - set(found)) if source.policy == "specific" else []
+        if missing:
+            self._complain(model, f"versions {missing} of the policy are not under {source.base_path}.")
+        elif not wanted:
+            self._complain(model, f"no numbered version under {source.base_path}.")
+        else:
+            model.complaint = ""
         for number in wanted:
             self._load_version(model, number)
         # While no wanted version is up, the old one goes on answering (a broken push must not take a site down), unless
@@ -104,14 +85,64 @@ class ModelManager:
             if number not in wanted:
                 self._retire(model, number)
 
-    def _load_version(self, model: _Model, number: int) -> None:
+    def _complain(self, model: Model, text: str) -> None:
+        if model.complaint != text:
+            model.complaint = text
+            name = model.source.name
+            _LOG.warning("%s: %s", name, text, extra={"event": "versions_missing", "model": name})
+
+    def reconfigure(self, sources: tuple[ModelSource, ...]) -> None:
+        """Serves these models instead: drops those not named, takes new settings of others, loads new ones.
+
+        Nothing is changed when the labels are refused. When new models have no version that answers, the change stays,
+        as at the real server, and they come up when their folders have one.
+
+        Args:
+          sources: the models to serve from now on.
+
+        Raises:
+          CallError: FAILED_PRECONDITION, a label is given to a version that is not loaded; UNKNOWN, a new model has no
+            version that answers.
+        """
+        with self._refreshing:
+            before = {name for name, model in self._models.items() if not model.removed}
+            wanted = {source.name: source for source in sources}
+            with self._lock:
+                check_labels(sources, self._models, self._allow_labels)
+                models = dict(self._models)
+                for name, source in wanted.items():
+                    model = models.setdefault(name, Model(source))
+                    model.source, model.removed = source, False
+                for name in before - set(wanted):
+                    models[name].removed = True
+                # Replaced, not changed: calls look a model up without the lock.
+                self._models = models
+            for name in before - set(wanted):
+                for number in models[name].available():
+                    self._retire(models[name], number)
+            for name in wanted:
+                self._refresh(models[name])
+            self.on_change()
+            added, gone = sorted(set(wanted) - before), sorted(before - set(wanted))
+            _LOG.info("models added: %s; removed: %s", added, gone, extra={"event": "config_reloaded"})
+            down = [name for name in added if not models[name].available()]
+        if down:
+            reasons = "; ".join(why_down(models[name]) for name in down)
+            raise CallError(
+                grpc.StatusCode.UNKNOWN, f"{len(down)} model(s) did not become available: {', '.join(down)}. {reasons}"
+            )
+
+    def _load_version(self, model: Model, number: int) -> None:
         """Loads a version that is not up, unless the same files failed before."""
         path = Path(model.source.base_path) / str(number)
         with self._lock:
-            known = model.versions.setdefault(number, _Version())
+            known = model.versions.setdefault(number, Version())
+            if known.state == State.UNLOADING and known.model is not None:
+                # Wanted again before its last call was through.
+                known.state = State.AVAILABLE
             if known.state in (State.AVAILABLE, State.UNLOADING):
                 return
-        files = _fingerprint(path)
+        files = fingerprint(path)
         if known.error is not None and known.failed_files == files:
             return
         with self._lock:
@@ -119,16 +150,22 @@ class ModelManager:
         try:
             loaded = self._load(model.source.name, number, path)
         except CallError as error:
-            _LOG.error("%s version %d cannot be served: %s", model.source.name, number, error.message)
+            _LOG.error(
+                "%s version %d cannot be served: %s", model.source.name, number, error.message,
+                extra={"event": "version_failed", "model": model.source.name, "version": number},
+            )  # fmt: skip
             with self._lock:
                 known.state, known.error, known.failed_files = State.END, error, files
             return
         with self._lock:
             known.model, known.state = loaded, State.AVAILABLE
-        _LOG.info("%s version %d is available (%s)", model.source.name, number, path)
+        _LOG.info(
+            "version is available (%s)", path,
+            extra={"event": "version_available", "model": model.source.name, "version": number},
+        )  # fmt: skip
         self.on_change()
 
-    def _retire(self, model: _Model, number: int) -> None:
+    def _retire(self, model: Model, number: int) -> None:
         """Takes no new calls on a version; its memory goes with its last call."""
         with self._lock:
             version = model.versions[number]
@@ -138,13 +175,16 @@ class ModelManager:
         if idle:
             self._unload(model, number)
 
-    def _unload(self, model: _Model, number: int) -> None:
+    def _unload(self, model: Model, number: int) -> None:
         with self._lock:
             version = model.versions[number]
+            if version.state != State.UNLOADING or version.leases:
+                return  # wanted again meanwhile
             loaded, version.model, version.state = version.model, None, State.END
         if loaded is not None:
             loaded.close()
-            _LOG.info("%s version %d is unloaded", model.source.name, number)
+            extra = {"event": "version_unloaded", "model": model.source.name, "version": number}
+            _LOG.info("version is unloaded", extra=extra)
 
     @contextmanager
     def lease(self, spec: Any) -> Iterator[Any]:
@@ -158,7 +198,9 @@ class ModelManager:
         """
         model = self._find(spec)
         with self._lock:
-            number = _choose(model, spec)
+            if model.removed:
+                raise self._unknown(spec)
+            number = choose(model, spec)
             version = model.versions[number]
             version.leases += 1
             loaded = version.model
@@ -171,17 +213,18 @@ class ModelManager:
             if last:
                 self._unload(model, number)
 
-    def _find(self, spec: Any) -> _Model:
+    def _find(self, spec: Any) -> Model:
         if not spec.name:
             raise invalid("Missing ModelSpec: the request names no model.")
         model = self._models.get(spec.name)
         if model is None:
-            wanted = (
-                f"Specific({spec.name}, {spec.version.value})" if spec.HasField("version") else f"Latest({spec.name})"
-            )
-            served = ", ".join(sorted(self._models))
-            raise not_found(f"Servable not found for request: {wanted}. Models served here: {served}.")
+            raise self._unknown(spec)
         return model
+
+    def _unknown(self, spec: Any) -> CallError:
+        wanted = f"Specific({spec.name}, {spec.version.value})" if spec.HasField("version") else f"Latest({spec.name})"
+        served = ", ".join(sorted(name for name, model in self._models.items() if not model.removed)) or "none"
+        return not_found(f"Servable not found for request: {wanted}. Models served here: {served}.")
 
     def states(self, spec: Any) -> list[tuple[int, State, CallError | None]]:
         """(version, state, error) of every version known, newest first, or of the one that `spec` names.
@@ -193,7 +236,7 @@ class ModelManager:
         with self._lock:
             found = [(number, version.state, version.error) for number, version in sorted(model.versions.items())[::-1]]
             if spec.WhichOneof("version_choice") == "version_label":
-                number = _labelled(model, spec.version_label)
+                number = labelled(model, spec.version_label)
                 found = [row for row in found if row[0] == number]
             elif spec.HasField("version"):
                 found = [row for row in found if row[0] == spec.version.value]
@@ -204,7 +247,12 @@ class ModelManager:
     def ready(self) -> bool:
         """Whether every model has a version that answers."""
         with self._lock:
-            return all(model.available() for model in self._models.values())
+            return all(model.available() for model in self._models.values() if not model.removed)
+
+    def loaded(self) -> list[tuple[str, int]]:
+        """(model, version) of every version that takes calls."""
+        with self._lock:
+            return [(name, number) for name, model in self._models.items() for number in model.available()]
 
     def start_polling(self, seconds: float) -> None:
         """Calls `refresh` every so many seconds, in a thread of its own."""
@@ -228,38 +276,3 @@ class ModelManager:
         for model in self._models.values():
             for number in model.available():
                 self._retire(model, number)
-
-
-def _choose(model: _Model, spec: Any) -> int:
-    """The version number that a ModelSpec asks for, which is available."""
-    name, available = model.source.name, model.available()
-    choice = spec.WhichOneof("version_choice")
-    if choice is None:
-        if not available:
-            raise not_found(f"Servable not found for request: Latest({name}). No version of it is loaded.")
-        return available[-1]
-    number = spec.version.value if choice == "version" else _labelled(model, spec.version_label)
-    if number not in available:
-        loaded = ", ".join(map(str, available)) or "none"
-        raise not_found(f"Servable not found for request: Specific({name}, {number}). Versions loaded: {loaded}.")
-    return number
-
-
-def _labelled(model: _Model, label: str) -> int:
-    labels = model.source.version_labels
-    if label not in labels:
-        known = ", ".join(sorted(labels)) or "none"
-        raise invalid(f'Unrecognized servable version label: "{label}". Labels of {model.source.name}: {known}.')
-    return labels[label]
-
-
-def _fingerprint(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """(name, bytes, modification time) of every file of a version."""
-    files = []
-    for file in sorted(path.rglob("*")):
-        try:
-            status = file.stat()
-        except FileNotFoundError:  # removed meanwhile
-            continue
-        files.append((str(file.relative_to(path)), status.st_size, status.st_mtime_ns))
-    return tuple(files)

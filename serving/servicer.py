@@ -2,74 +2,72 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    model_service_pb2_grpc,
+    inference_pb2,
+    model_management_pb2,
     predict_pb2,
-    prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
-from serving import codec, validation
+from serving import codec, model_config, validation
+from serving.call import Call
+from serving.config_files import ConfigError
 from serving.errors import CallError, invalid
+from serving.handlers import Method
+from serving.metrics import Metrics
 from serving.model_manager import ModelManager
+from serving.options import ServerOptions
 
 METADATA_FIELD = "signature_def"
-R = TypeVar("R")
+CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 
 
-def _answering(method: Callable[[Any, Any], R]) -> Callable[[Any, Any, grpc.ServicerContext], R]:
-    """Makes a gRPC handler of a method: CallError becomes the call's status, an expired call is not begun."""
-
-    @functools.wraps(method)
-    def handler(self: Any, request: Any, context: grpc.ServicerContext) -> R:
-        remaining = context.time_remaining()
-        if remaining is not None and remaining <= 0:
-            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call was begun.")
-        try:
-            return method(self, request)
-        except CallError as error:
-            context.abort(error.code, error.message)
-            raise AssertionError("abort() raises") from error
-
-    return handler
-
-
-class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
+class PredictionService:
     """Predict and GetModelMetadata. The rankers have no classify or regress signatures, and the calls say so."""
 
-    def __init__(self, models: ModelManager, max_columns: Mapping[str, int]) -> None:
-        """Answers with the versions that `models` holds.
+    NAME = "tensorflow.serving.PredictionService"
 
-        Args:
-          models: the loaded models.
-          max_columns: input name -> most columns of a row.
-        """
+    def __init__(self, models: ModelManager, options: ServerOptions) -> None:
+        """Answers with the versions that `models` holds, within the limits of `options`."""
         self._models = models
-        self._max_columns = max_columns
+        self._options = options
 
-    @_answering
-    def Predict(self, request: Any) -> Any:
+    def methods(self) -> dict[str, Method]:
+        """The service's methods."""
+        return {
+            "Predict": Method(predict_pb2.PredictRequest, self.predict, queued=True),
+            "GetModelMetadata": Method(get_model_metadata_pb2.GetModelMetadataRequest, self.metadata),
+            "Classify": Method(classification_pb2.ClassificationRequest, self.classify),
+            "Regress": Method(regression_pb2.RegressionRequest, self.regress),
+            "MultiInference": Method(inference_pb2.MultiInferenceRequest, self.multi_inference),
+        }
+
+    def predict(self, request: Any, call: Call) -> Any:
         """Runs a signature: PredictRequest -> PredictResponse."""
         with self._models.lease(request.model_spec) as model:
+            call.model, call.version = model.name, model.version
             name = validation.signature_name(request, model.signatures)
+            call.signature = name
             signature = model.signatures[name]
             outputs = validation.outputs(request, signature)
-            arrays = model.run(name, validation.inputs(request, signature, self._max_columns), outputs)
-            version = model.version
+            inputs = validation.inputs(request, signature, self._options)
+            call.mark("decode")
+            call.check_wanted()
+            arrays = model.run(name, inputs, outputs)
+            call.mark("run")
         response = predict_pb2.PredictResponse()
-        _describe(response.model_spec, request.model_spec.name, version, name)
+        _describe(response.model_spec, call.model, model.version, name)
         for output, array in zip(outputs, arrays):
             codec.encode(array, response.outputs[output])
         return response
 
-    @_answering
-    def GetModelMetadata(self, request: Any) -> Any:
+    def metadata(self, request: Any, call: Call) -> Any:
         """The SignatureDefs of a version: GetModelMetadataRequest -> GetModelMetadataResponse."""
         if not request.metadata_field:
             raise invalid(f"GetModelMetadataRequest must ask for at least one metadata_field ({METADATA_FIELD}).")
@@ -79,32 +77,42 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         found = get_model_metadata_pb2.SignatureDefMap()
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         with self._models.lease(request.model_spec) as model:
+            call.model, call.version = model.name, model.version
             for name, signature in model.signatures.items():
                 found.signature_def[name].CopyFrom(signature)
-            _describe(response.model_spec, request.model_spec.name, model.version, "")
+            _describe(response.model_spec, model.name, model.version, "")
         response.metadata[METADATA_FIELD].Pack(found)
         return response
 
-    @_answering
-    def Classify(self, request: Any) -> Any:
+    def classify(self, request: Any, call: Call) -> Any:
         """Refuses: no signature here is of the classify kind."""
-        raise self._wrong_method(request.model_spec, "tensorflow/serving/classify")
+        raise self._wrong_method(request.model_spec, CLASSIFY, call)
 
-    @_answering
-    def Regress(self, request: Any) -> Any:
+    def regress(self, request: Any, call: Call) -> Any:
         """Refuses: no signature here is of the regress kind."""
-        raise self._wrong_method(request.model_spec, "tensorflow/serving/regress")
+        raise self._wrong_method(request.model_spec, REGRESS, call)
 
-    @_answering
-    def MultiInference(self, request: Any) -> Any:
+    def multi_inference(self, request: Any, call: Call) -> Any:
         """Refuses: it is made of classify and regress calls."""
         if not request.tasks:
             raise invalid("Inference request with zero tasks.")
-        raise self._wrong_method(request.tasks[0].model_spec, request.tasks[0].method_name)
+        names = {task.model_spec.name for task in request.tasks}
+        if len(names) > 1:
+            raise invalid("All tasks of a MultiInferenceRequest must name the same model.")
+        task = request.tasks[0]
+        if task.method_name not in (CLASSIFY, REGRESS):
+            with self._models.lease(task.model_spec) as model:
+                call.model, call.version = model.name, model.version
+            raise CallError(
+                grpc.StatusCode.UNIMPLEMENTED,
+                f'Unsupported signature method_name: "{task.method_name}". Tasks are {CLASSIFY} or {REGRESS}.',
+            )
+        raise self._wrong_method(task.model_spec, task.method_name, call)
 
-    def _wrong_method(self, spec: Any, wanted: str) -> CallError:
+    def _wrong_method(self, spec: Any, wanted: str, call: Call) -> CallError:
         """The refusal of a call that needs another kind of signature; wrong models are named first."""
         with self._models.lease(spec) as model:
+            call.model, call.version = model.name, model.version
             name = spec.signature_name or validation.DEFAULT_SIGNATURE
             if name not in model.signatures:
                 return invalid(f"No signature was found for key {name}.")
@@ -112,14 +120,23 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         return invalid(f'Expected signature "{name}" to be {wanted}; it is {found}. Call Predict instead.')
 
 
-class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus."""
+class ModelService:
+    """GetModelStatus, and other models while running."""
 
-    def __init__(self, models: ModelManager) -> None:
+    NAME = "tensorflow.serving.ModelService"
+
+    def __init__(self, models: ModelManager, metrics: Metrics) -> None:
         self._models = models
+        self._metrics = metrics
 
-    @_answering
-    def GetModelStatus(self, request: Any) -> Any:
+    def methods(self) -> dict[str, Method]:
+        """The service's methods."""
+        return {
+            "GetModelStatus": Method(get_model_status_pb2.GetModelStatusRequest, self.status),
+            "HandleReloadConfigRequest": Method(model_management_pb2.ReloadConfigRequest, self.reload),
+        }
+
+    def status(self, request: Any, call: Call) -> Any:
         """States of a model's versions: GetModelStatusRequest -> GetModelStatusResponse."""
         response = get_model_status_pb2.GetModelStatusResponse()
         for version, state, error in self._models.states(request.model_spec):
@@ -129,15 +146,26 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             else:
                 row.status.error_code = error.code.value[0]
                 row.status.error_message = error.message
+        call.model = request.model_spec.name
         return response
 
-    @_answering
-    def HandleReloadConfigRequest(self, request: Any) -> Any:
-        """Refuses: the models of this server are those it was started with."""
-        raise CallError(
-            grpc.StatusCode.UNIMPLEMENTED,
-            "this server serves the models it was started with; new versions of them are found by polling.",
-        )
+    def reload(self, request: Any, call: Call) -> Any:
+        """Serves the models of a configuration instead: ReloadConfigRequest -> ReloadConfigResponse.
+
+        It answers when new models are up, as the real server does.
+        """
+        code = grpc.StatusCode.OK
+        try:
+            self._models.reconfigure(model_config.sources(request.config))
+        except ConfigError as error:
+            code = grpc.StatusCode.INVALID_ARGUMENT
+            raise CallError(code, str(error)) from error
+        except CallError as error:
+            code = error.code
+            raise
+        finally:
+            self._metrics.config_reloads.labels(code.name).inc()
+        return model_management_pb2.ReloadConfigResponse()
 
 
 def _describe(spec: Any, name: str, version: int, signature: str) -> None:

@@ -12,10 +12,13 @@ from typing import Any
 import grpc
 import numpy as np
 
-from serving import codec
+from seminar_tf.features import names
+from serving import codec, example_limits
 from serving.errors import CallError, invalid
+from serving.options import ServerOptions
 
 DEFAULT_SIGNATURE = "serving_default"
+_STRING = 7  # DT_STRING
 
 
 def signature_name(request: Any, signatures: Mapping[str, Any]) -> str:
@@ -48,13 +51,13 @@ def outputs(request: Any, signature: Any) -> tuple[str, ...]:
     return wanted or tuple(sorted(signature.outputs))
 
 
-def inputs(request: Any, signature: Any, max_columns: Mapping[str, int]) -> dict[str, np.ndarray]:
+def inputs(request: Any, signature: Any, limits: ServerOptions) -> dict[str, np.ndarray]:
     """Decodes and checks every input.
 
     Args:
       request: a PredictRequest.
       signature: a SignatureDef.
-      max_columns: input name -> most columns of a row.
+      limits: what a request may cost.
 
     Returns:
       Input name -> array, with exactly the signature's names, dtypes, ranks and fixed dimensions.
@@ -63,14 +66,26 @@ def inputs(request: Any, signature: Any, max_columns: Mapping[str, int]) -> dict
       CallError: INVALID_ARGUMENT naming the input, what was found and what was expected.
     """
     _check_names(set(request.inputs), set(signature.inputs))
+    ordered = sorted(signature.inputs)
+    # A signature's only input holds whole requests (tf.Example). One without candidates embeds, a vector a row.
+    whole_requests = len(ordered) == 1
+    most_rows = limits.max_rows if whole_requests or names.CANDIDATE_ITEM_ID in ordered else limits.max_elements
+    for name in ordered:
+        sizes = _check_declared(name, request.inputs[name], signature.inputs[name])
+        _check_size(name, sizes, most_rows, limits)
     checked = {}
-    for name in sorted(signature.inputs):
+    for name in ordered:
         tensor = request.inputs[name]
-        _check_declared(name, tensor, signature.inputs[name], max_columns.get(name))
         try:
-            checked[name] = codec.decode(tensor)
+            checked[name] = codec.decode(tensor, limits.max_elements)
         except codec.CodecError as error:
             raise invalid(f'input "{name}": {error}') from None
+        if tensor.dtype == _STRING:
+            strings = checked[name].ravel().tolist()
+            if whole_requests:
+                example_limits.check(name, strings, limits)
+            else:
+                _check_strings(name, strings, limits.max_string_bytes)
     return checked
 
 
@@ -84,8 +99,8 @@ def _check_names(found: set[str], expected: set[str]) -> None:
         raise invalid(" ".join(parts))
 
 
-def _check_declared(name: str, tensor: Any, info: Any, max_columns: int | None) -> None:
-    """Checks what the tensor says of itself, before its values are looked at."""
+def _check_declared(name: str, tensor: Any, info: Any) -> tuple[int, ...]:
+    """Checks what the tensor says of itself, before its values are looked at; its shape."""
     if tensor.dtype != info.dtype:
         found, wanted = codec.dtype_name(tensor.dtype), codec.dtype_name(info.dtype)
         raise invalid(f'input "{name}" has dtype {found}, expected {wanted}.')
@@ -102,5 +117,28 @@ def _check_declared(name: str, tensor: Any, info: Any, max_columns: int | None) 
                 f'input "{name}" has shape {list(sizes)} (rank {len(sizes)}), expected [{shown}] '
                 f"(rank {len(wanted_sizes)}; ? is any size)."
             )
-    if max_columns is not None and len(sizes) > 1 and sizes[1] > max_columns:
-        raise invalid(f'input "{name}" has {sizes[1]} columns; this server accepts at most {max_columns} a row.')
+    return sizes
+
+
+def _check_size(name: str, sizes: tuple[int, ...], most_rows: int, limits: ServerOptions) -> None:
+    """Refuses what costs too much, by its declared shape: a few bytes can declare any, and be filled up."""
+    if not sizes:
+        return
+    if sizes[0] > most_rows:
+        raise invalid(f'input "{name}" has {sizes[0]} rows; this server accepts at most {most_rows} a request.')
+    if len(sizes) < 2:
+        return
+    most = limits.max_columns.get(name)
+    if most is not None and sizes[1] > most:
+        raise invalid(f'input "{name}" has {sizes[1]} columns; this server accepts at most {most} a row.')
+    if name == names.CANDIDATE_ITEM_ID and sizes[0] * sizes[1] > limits.max_scores:
+        raise invalid(
+            f'input "{name}" asks for {sizes[0]} x {sizes[1]} scores; this server accepts at most '
+            f"{limits.max_scores} a request. Send fewer rows at once."
+        )
+
+
+def _check_strings(name: str, strings: list[bytes], most: int) -> None:
+    longest = max(map(len, strings), default=0)
+    if longest > most:
+        raise invalid(f'input "{name}" has a string of {longest} bytes; this server accepts at most {most}.')

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -144,19 +141,3 @@ def test_a_taken_port_is_an_error(base):
         source = ModelSource("ranker", str(base))
         with pytest.raises(ServerError, match="cannot listen"):
             Server((source,), ServerOptions(port=server.port)).start()
-
-
-def test_serve_command_stops_on_sigterm(base):
-    command = [sys.executable, "-m", "seminar_tf.cli.serve", "--model-dir", str(base), "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        line = process.stdout.readline()
-        address = line.split()[-1]
-        with Client(address) as client:
-            client.wait_until_ready(20)
-            assert predict(client).version == 1
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
-    finally:
-        process.kill()
-        process.communicate()
