@@ -1,7 +1,7 @@
-"""Configuration files in the real server's text formats: read, or refused with file, line and field.
+"""Configuration files in the real server's text formats: read as strictly as it does, or refused with file and line.
 
-tensorflow-serving-api brings the messages of models.config, but not those of ssl.config and monitoring.config. These
-are described here, field by field, in a pool of their own, so that a package that does bring them never clashes.
+tensorflow-serving-api brings the messages of models.config, but not those of ssl.config, monitoring.config and
+batching.config: these have the names, numbers and types of the public .proto files. Needs protobuf, nothing else.
 """
 
 from __future__ import annotations
@@ -9,21 +9,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import text_format
 
-_Field = descriptor_pb2.FieldDescriptorProto
+from serving.protos import build
+
 _PACKAGE = "tensorflow.serving"
-_MESSAGES: dict[str, tuple[tuple[int, str, str], ...]] = {
-    "SSLConfig": (
-        (1, "server_key", "string"),
-        (2, "server_cert", "string"),
-        (3, "custom_ca", "string"),
-        (4, "client_verify", "bool"),
-    ),
-    "PrometheusConfig": ((1, "enable", "bool"), (2, "path", "string")),
-    "MonitoringConfig": ((1, "prometheus_config", "PrometheusConfig"),),
-}
-_SCALARS = {"string": _Field.TYPE_STRING, "bool": _Field.TYPE_BOOL}
+_CLASSES = build(
+    {
+        f"{_PACKAGE}.SSLConfig": (
+            (1, "server_key", "string"),
+            (2, "server_cert", "string"),
+            (3, "custom_ca", "string"),
+            (4, "client_verify", "bool"),
+        ),
+        f"{_PACKAGE}.PrometheusConfig": ((1, "enable", "bool"), (2, "path", "string")),
+        f"{_PACKAGE}.MonitoringConfig": ((1, "prometheus_config", f"{_PACKAGE}.PrometheusConfig"),),
+        f"{_PACKAGE}.Int64Value": ((1, "value", "int64"),),
+        f"{_PACKAGE}.StringValue": ((1, "value", "string"),),
+        f"{_PACKAGE}.BatchingParameters": (
+            (1, "max_batch_size", f"{_PACKAGE}.Int64Value"),
+            (2, "batch_timeout_micros", f"{_PACKAGE}.Int64Value"),
+            (3, "max_enqueued_batches", f"{_PACKAGE}.Int64Value"),
+            (4, "num_batch_threads", f"{_PACKAGE}.Int64Value"),
+            (5, "thread_pool_name", f"{_PACKAGE}.StringValue"),
+            (6, "allowed_batch_sizes", "*int64"),
+            (7, "pad_variable_length_inputs", "bool"),
+        ),
+    }
+)
+SSLConfig: Any = _CLASSES[f"{_PACKAGE}.SSLConfig"]
+MonitoringConfig: Any = _CLASSES[f"{_PACKAGE}.MonitoringConfig"]
+BatchingParameters: Any = _CLASSES[f"{_PACKAGE}.BatchingParameters"]
 
 
 class ConfigError(ValueError):
@@ -53,27 +69,3 @@ def read(path: str | Path, message: Any) -> Any:
         name = message.DESCRIPTOR.full_name
         # The error says "line:column : what" itself, which editors take to the place.
         raise ConfigError(f"{path}:{error} (expected a text proto of {name}).") from error
-
-
-def _build() -> dict[str, Any]:
-    pool = descriptor_pool.DescriptorPool()
-    file = descriptor_pb2.FileDescriptorProto(name="seminar/server_config.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for number, field_name, kind in fields:
-            field = message.field.add(name=field_name, number=number, label=_Field.LABEL_OPTIONAL)
-            if kind in _SCALARS:
-                field.type = _SCALARS[kind]
-            else:
-                field.type, field.type_name = _Field.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
-    pool.AddSerializedFile(file.SerializeToString())
-    found = {name: pool.FindMessageTypeByName(f"{_PACKAGE}.{name}") for name in _MESSAGES}
-    if hasattr(message_factory, "GetMessageClass"):
-        return {name: message_factory.GetMessageClass(descriptor) for name, descriptor in found.items()}
-    factory = message_factory.MessageFactory(pool)  # protobuf 3.20
-    return {name: factory.GetPrototype(descriptor) for name, descriptor in found.items()}
-
-
-_CLASSES = _build()
-SSLConfig: Any = _CLASSES["SSLConfig"]
-MonitoringConfig: Any = _CLASSES["MonitoringConfig"]

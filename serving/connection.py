@@ -18,6 +18,8 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_send_message_length", -1),
     # Retries are this client's own, so that a call is never sent more often than it says.
     ("grpc.enable_retries", 0),
+    # A name that stands for several servers (a headless Service) is asked in turns; else gRPC keeps to the first.
+    ("grpc.lb_policy_name", "round_robin"),
     # A stranger's proxy settings should not decide how a loopback server is reached.
     ("grpc.enable_http_proxy", 0),
     # A server that restarts is found again soon: by default gRPC waits a second at first and two minutes at most,

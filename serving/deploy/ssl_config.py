@@ -16,7 +16,7 @@ from typing import Any
 import click
 from google.protobuf import text_format
 
-from serving.deploy.messages import SSLConfig
+from serving.config_files import SSLConfig
 
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\r?\n.*?\r?\n-----END \1-----", re.DOTALL)
 _KEYS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
@@ -67,7 +67,7 @@ def build(key: str | Path, cert: str | Path, ca: str | Path | None = None, requi
       require_client: refuse clients without such a certificate (mutual TLS).
 
     Returns:
-      A `serving.deploy.messages.SSLConfig`.
+      A `serving.config_files.SSLConfig`.
 
     Raises:
       PemError: a file is not what it should be, or `require_client` without `ca`.

@@ -13,7 +13,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError
 from redis.retry import Retry
 
-from serving.deploy.messages import MonitoringConfig, read
+from serving.config_files import MonitoringConfig, read
 from tests.serving.deploy_files import DEPLOY, ENVIRONMENT, compose, containers, documents, one, overlay, variables
 from tests.serving.test_deploy_protos import models
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from prometheus_client import Counter, Histogram
 
+from seminar_tf.cli import gateway as cli
+from serving.gateway import metrics, server
 from tests.serving.deploy_files import compose, containers, one, overlay, table
-
-cli = pytest.importorskip("seminar_tf.cli.gateway", reason="the gateway is not merged here yet")
-metrics = pytest.importorskip("serving.gateway.metrics", reason="the gateway is not merged here yet")
 
 
 def commands():
@@ -29,8 +27,6 @@ def test_the_command_is_understood():
 
 
 def test_liveness_asks_for_a_service_that_the_gateway_has():
-    from serving.gateway import server
-
     (container,) = containers(one(overlay("gpu"), "Deployment", "gateway"))
     assert container["livenessProbe"]["grpc"]["service"] == server._ALIVE
     assert "service" not in container["readinessProbe"]["grpc"] and "" in server._READY

@@ -52,9 +52,7 @@ def test_the_package_carries_the_files_of_deploy():
     assert "serving.deploy" in find_packages(str(ROOT), include=["serving*"])
 
 
-@pytest.mark.parametrize(
-    "module", ["serving.deploy.ssl_config", "serving.deploy.health_probe", "serving.deploy.messages"]
-)
+@pytest.mark.parametrize("module", ["serving.deploy.ssl_config", "serving.deploy.health_probe", "serving.config_files"])
 def test_no_tensorflow_is_imported(module):
     code = f"import sys, {module}; print(sorted({{'tensorflow', 'keras', 'tfx'}} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

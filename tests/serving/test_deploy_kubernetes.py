@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from serving.deploy.messages import MonitoringConfig, read
+from serving.config_files import MonitoringConfig, read
 from tests.serving import kubernetes_schema as schema
 from tests.serving.deploy_files import (
     COMPONENTS,

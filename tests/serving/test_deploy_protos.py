@@ -13,8 +13,8 @@ from google.protobuf import text_format
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
+from serving.config_files import BatchingParameters, ConfigError, MonitoringConfig, SSLConfig, read
 from serving.deploy import ssl_config
-from serving.deploy.messages import BatchingParameters, ConfigError, MonitoringConfig, SSLConfig, read
 from tests.serving.deploy_files import DEPLOY, PAGE
 
 CONFIG = DEPLOY / "config"
