@@ -47,7 +47,12 @@ class GatewayClient:
         self.address = address
         self.timeout_s = timeout_s
         self._channel = grpc.insecure_channel(
-            address, options=(("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1))
+            address,
+            options=(
+                ("grpc.enable_http_proxy", 0),
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.lb_policy_name", "round_robin"),
+            ),
         )
 
     def __enter__(self) -> GatewayClient:
