@@ -41,7 +41,7 @@ from seminar_tf.evaluation.search_recall import found_share
 
 _BUDGET = 2 << 30  # bytes of look-ups that a call may hold at once
 _FAISS_SAMPLE = 50_000
-_HNSW_LENGTH, _HNSW_TARGETS = 10_000, 16  # a graph is built for each history: beyond this it is hopeless
+_HNSW_LENGTH, _HNSW_TARGETS = 10_000, 16  # a graph is built for each history: beyond this only with --graphs
 _CONFIGS = Path(__file__).resolve().parents[1] / "pipelines" / "configs"
 
 
@@ -51,7 +51,13 @@ def recall(found: np.ndarray, scores: np.ndarray) -> float:
 
 
 def measure(
-    e: Embeddings, known: list[Entry], pairs: Pairs, shape: tuple[int, int, int], requests: int, rounds: int
+    e: Embeddings,
+    known: list[Entry],
+    pairs: Pairs,
+    shape: tuple[int, int, int],
+    requests: int,
+    rounds: int,
+    graphs: bool = False,
 ) -> list[dict[str, Any]]:
     """Rows of one L, N and K: Recall@K over all requests, times of the first one.
 
@@ -60,6 +66,7 @@ def measure(
       pairs: histories and targets are drawn from them.
       shape: L, N, K.
       requests, rounds: how many.
+      graphs: cascaded HNSW at every L and N.
     """
     length, candidates, k = shape
     given = [[tf.constant(x) for x in request(pairs, length, candidates, seed)] for seed in range(requests)]
@@ -69,7 +76,7 @@ def measure(
         entry.title
         for entry in entries
         if entry.lookups * length * candidates * 4 > _BUDGET
-        or (not entry.graph and (length > _HNSW_LENGTH or candidates > _HNSW_TARGETS))
+        or (not entry.graph and not graphs and (length > _HNSW_LENGTH or candidates > _HNSW_TARGETS))
     }
     finders = [finder(entry, k) for entry in entries if entry.title not in left_out]
     drawn = np.random.default_rng(0).choice(len(pairs.items), min(len(pairs.items), _FAISS_SAMPLE), replace=False)
@@ -129,6 +136,7 @@ def main() -> None:
     parser.add_argument("--top-k", type=int, nargs="+", default=[50, 100, 200])
     parser.add_argument("--requests", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--graphs", action="store_true", help="cascaded HNSW at every L and N, minutes each")
     parser.add_argument("--out", type=Path, default=Path("runs/retrieval.json"))
     parser.add_argument("--docs", type=Path, help="folder that tables and plot are written to")
     parser.add_argument("--measured", action="store_true", help="write seminar_tf/retrieval/measured.json")
@@ -140,7 +148,7 @@ def main() -> None:
         building, known = timed(lambda embeddings=embeddings: methods(embeddings))
         print(f"{embeddings.name}: all methods built in {building:.0f} s", flush=True)
         for shape in ((n, c, k) for n in options.lengths for c in options.candidates for k in options.top_k):
-            rows = measure(embeddings, known, pairs, shape, options.requests, options.rounds)
+            rows = measure(embeddings, known, pairs, shape, options.requests, options.rounds, options.graphs)
             print_rows(rows, embeddings.name, shape)
             found.append({"embeddings": embeddings.name, "shape": shape, "rows": rows})
             options.out.parent.mkdir(parents=True, exist_ok=True)
