@@ -52,7 +52,7 @@ def test_wrong_inputs(client, changes, message):
     [
         (b"no proto", "Could not parse example input"),
         (b"\xff\xfe" * 3, 'signature "examples" cannot read a string of the request'),
-        (b"x" * 100_000, r"Could not parse example input, value: 'x+\.\.\.TRUNCATED"),
+        (b"n" * 100_000, r"Could not parse example input, value: 'n+\.\.\.TRUNCATED"),
         (b"", "request_timestamp must have one value"),
     ],
 )
