@@ -2,10 +2,11 @@
 //
 //   load_saved_model SAVED_MODEL REQUESTS RESPONSES
 //
-// REQUESTS is a TFRecord of tensorflow.RunStepRequest: session_handle is the signature's key, feed its named inputs.
-// RESPONSES gets one tensorflow.RunStepResponse a request: the named outputs, or the status that the run ended with.
-// Both messages are TensorFlow's own, so that the wheel's headers and libraries are all it takes. Exit status 1, with a
-// line on stderr, if the model does not load or a file is damaged; a request that fails is an answer.
+// REQUESTS is a TFRecord of tensorflow.NodeDef, each of which is a call: `op` is the signature's key, the attributes are
+// its inputs, as tensors. RESPONSES gets one NodeDef a call: the attributes are its outputs, `op` is the status ("OK",
+// "INVALID_ARGUMENT" ...) and `name` its message. (NodeDef is the one message with named tensors that TensorFlow's wheel
+// has for both languages.) Exit status 1, with a line on stderr, if the model does not load or a file is damaged; a
+// request that fails is an answer.
 #include <iostream>
 #include <memory>
 #include <string>
@@ -16,28 +17,28 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "tensorflow/cc/saved_model/loader.h"
+#include "tensorflow/core/framework/attr_value.pb.h"
+#include "tensorflow/core/framework/node_def.pb.h"
 #include "tensorflow/core/framework/tensor.h"
 #include "tensorflow/core/lib/io/record_reader.h"
 #include "tensorflow/core/lib/io/record_writer.h"
 #include "tensorflow/core/platform/env.h"
 #include "tensorflow/core/platform/errors.h"  // TF_RETURN_IF_ERROR
-#include "tensorflow/core/protobuf/master.pb.h"
 #include "tensorflow/core/public/session_options.h"
 
 namespace {
 
-absl::Status Run(const tensorflow::SavedModelBundle& model, const tensorflow::RunStepRequest& request,
-                 tensorflow::RunStepResponse* response) {
+absl::Status Run(const tensorflow::SavedModelBundle& model, const tensorflow::NodeDef& request, tensorflow::NodeDef* response) {
   const auto& signatures = model.GetSignatures();
-  const auto found = signatures.find(request.session_handle());
-  if (found == signatures.end()) return absl::FailedPreconditionError(absl::StrCat("no signature ", request.session_handle()));
+  const auto found = signatures.find(request.op());
+  if (found == signatures.end()) return absl::FailedPreconditionError(absl::StrCat("no signature ", request.op()));
   const tensorflow::SignatureDef& signature = found->second;
   std::vector<std::pair<std::string, tensorflow::Tensor>> feeds;
-  for (const auto& feed : request.feed()) {
-    const auto input = signature.inputs().find(feed.name());
-    if (input == signature.inputs().end()) return absl::InvalidArgumentError(absl::StrCat("no input ", feed.name()));
+  for (const auto& feed : request.attr()) {
+    const auto input = signature.inputs().find(feed.first);
+    if (input == signature.inputs().end()) return absl::InvalidArgumentError(absl::StrCat("no input ", feed.first));
     tensorflow::Tensor value;
-    if (!value.FromProto(feed.tensor())) return absl::InvalidArgumentError(absl::StrCat("unreadable tensor ", feed.name()));
+    if (!value.FromProto(feed.second.tensor())) return absl::InvalidArgumentError(absl::StrCat("unreadable tensor ", feed.first));
     feeds.emplace_back(input->second.name(), value);
   }
   std::vector<std::string> names, fetches;
@@ -48,9 +49,7 @@ absl::Status Run(const tensorflow::SavedModelBundle& model, const tensorflow::Ru
   std::vector<tensorflow::Tensor> values;
   TF_RETURN_IF_ERROR(model.GetSession()->Run(feeds, fetches, {}, &values));
   for (size_t n = 0; n < names.size(); ++n) {
-    auto* named = response->add_tensor();
-    named->set_name(names[n]);
-    values[n].AsProtoField(named->mutable_tensor());
+    values[n].AsProtoField((*response->mutable_attr())[names[n]].mutable_tensor());
   }
   return absl::OkStatus();
 }
@@ -71,13 +70,12 @@ absl::Status Main(const std::string& folder, const std::string& requests, const 
   tensorflow::tstring record;
   absl::Status read;
   while ((read = reader.ReadRecord(&record)).ok()) {
-    tensorflow::RunStepRequest request;
-    if (!request.ParseFromString(std::string(record))) return absl::DataLossError("a record is no RunStepRequest");
-    tensorflow::RunStepResponse response;
+    tensorflow::NodeDef request, response;
+    if (!request.ParseFromString(std::string(record))) return absl::DataLossError("a record is no NodeDef");
     const absl::Status status = Run(model, request, &response);
-    response.set_status_code(static_cast<tensorflow::error::Code>(status.code()));
+    response.set_op(absl::StatusCodeToString(status.code()));
     // TensorFlow's messages quote bytes of the request, and a string field takes UTF-8 alone.
-    response.set_status_error_message(absl::CHexEscape(status.message()));
+    response.set_name(absl::CHexEscape(status.message()));
     TF_RETURN_IF_ERROR(writer.WriteRecord(response.SerializeAsString()));
   }
   if (!absl::IsOutOfRange(read)) return read;  // out of range is the file's end
