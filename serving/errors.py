@@ -19,6 +19,8 @@ class CallError(Exception):
         self.message = message
 
 
+# gRPC sends a status in headers, which clients take up to 8 KiB of.
+LONGEST_MESSAGE = 1024
 _NOISE = ("Graph execution error", "Detected at node", "File ", "[[", "node ")
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -39,8 +41,10 @@ def from_tensorflow(error_code: int, message: str) -> CallError:
     Args:
       error_code: `tf.errors.OpError.error_code`.
       message: TensorFlow's message. Only the line that says what happened is kept: around it stand a heading and the
-        graph's nodes.
+        graph's nodes. It is cut as the real server cuts it: TensorFlow quotes a damaged tf.Example whole.
     """
     lines = [line.strip() for line in message.splitlines()]
     telling = [line for line in lines if line and not line.startswith(_NOISE)]
-    return CallError(_BY_NUMBER.get(error_code, grpc.StatusCode.INTERNAL), telling[0] if telling else message.strip())
+    said = telling[0] if telling else message.strip()
+    cut = said if len(said) <= LONGEST_MESSAGE else said[:LONGEST_MESSAGE] + "...TRUNCATED"
+    return CallError(_BY_NUMBER.get(error_code, grpc.StatusCode.INTERNAL), cut)

@@ -85,6 +85,12 @@ class LoadedModel:
             return function(*(inputs[name] for name in sorted(definition.inputs)))
         except tf.errors.OpError as error:
             raise errors.from_tensorflow(error.error_code, error.message) from error
+        except UnicodeDecodeError as error:
+            # A message of TensorFlow that Python cannot hold: it quotes a string of the request, a damaged tf.Example.
+            raise errors.invalid(
+                f'signature "{signature}" cannot read a string of the request, and its message would quote bytes that '
+                "are no UTF-8. Send serialized tf.Example protos."
+            ) from error
 
     def _callable(self, signature: str, outputs: tuple[str, ...]) -> Callable[..., list[np.ndarray]]:
         """A prepared call; preparing it once saves the name look-ups of Session.run."""

@@ -18,6 +18,12 @@ XLA_SIGNATURE = "rank_indexed_xla"
 SEARCH_SIGNATURE = "search_history"
 PAIR_POSITION = "pair_position"
 PAIR_WEIGHT = "pair_weight"
+# Requests as serialized tf.Example protos (seminar_tf.export.examples).
+EXAMPLES_SIGNATURE = "examples"
+EXAMPLES_INPUT = "examples"
+# The vector of an (item, query) pair.
+EMBED_SIGNATURE = "embed_items"
+EMBEDDING = "embedding"
 SCORE_PREFIX = "score_"
 
 
@@ -27,7 +33,7 @@ class Input:
 
     Attributes:
       dtype: np.object_ (strings as bytes), np.int32 or np.int64.
-      shape: sizes by letter, for people: B requests, L pairs of history, N candidates, A attributes.
+      shape: sizes by letter, for people: B requests, L pairs of history, N candidates, A attributes, M pairs to embed.
     """
 
     dtype: Any
@@ -52,6 +58,20 @@ INDEXED: dict[str, Input] = {
     names.QUERY: Input(np.int32, ("B",)),
     names.REQUEST_TIMESTAMP: Input(np.int64, ("B",)),
     names.USER_ATTRIBUTES: Input(np.int32, ("B", "A")),
+}
+EXAMPLES: dict[str, Input] = {EXAMPLES_INPUT: Input(np.object_, ("B",))}
+EMBED: dict[str, Input] = {
+    names.ITEM_ID: Input(np.object_, ("M",)),
+    names.QUERY: Input(np.object_, ("M",)),
+}
+# What each signature takes; a ranker without a search has no XLA, search or embedding signature.
+SIGNATURES: dict[str, dict[str, Input]] = {
+    RAW_SIGNATURE: RAW,
+    INDEXED_SIGNATURE: INDEXED,
+    EXAMPLES_SIGNATURE: EXAMPLES,
+    XLA_SIGNATURE: INDEXED,
+    SEARCH_SIGNATURE: INDEXED,
+    EMBED_SIGNATURE: EMBED,
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from seminar_tf.export.metadata import MetadataError, ModelMetadata
-from seminar_tf.export.signatures import served_variables
+from seminar_tf.export.ranker_module import served_variables
 from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.seminar import Seminar

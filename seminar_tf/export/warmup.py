@@ -7,13 +7,14 @@ involved in writing them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from seminar_tf.config import PipelineConfig
 from seminar_tf.export import inputs
+from seminar_tf.export.examples import examples_inputs
 from seminar_tf.features import names
 from seminar_tf.features.vocabulary import FeatureSizes
 
@@ -27,7 +28,9 @@ MOST_REQUESTS = 1000
 _NOW_MS = 1_700_000_000_000
 
 
-def write(saved_model: str | Path, config: PipelineConfig, sizes: FeatureSizes, items: list[str]) -> int:
+def write(
+    saved_model: str | Path, config: PipelineConfig, sizes: FeatureSizes, items: list[str], signatures: Sequence[str]
+) -> int:
     """Writes one request for each signature and candidate width.
 
     Args:
@@ -35,6 +38,8 @@ def write(saved_model: str | Path, config: PipelineConfig, sizes: FeatureSizes, 
       config: candidate widths, history length and the model's name.
       sizes: rows of the id spaces, which ids are drawn below.
       items: the item vocabulary, for raw requests.
+      signatures: the model's. `rank_indexed_xla` gets no request: it fails on a server that has XLA switched off, and
+        a warm-up request that fails keeps the model from being served at all.
 
     Returns:
       How many requests were written.
@@ -42,53 +47,50 @@ def write(saved_model: str | Path, config: PipelineConfig, sizes: FeatureSizes, 
     Raises:
       ValueError: more requests than TF Serving takes.
     """
-    logs = list(_logs(config, sizes, items))
-    if len(logs) > MOST_REQUESTS:
+    wanted = [name for name in inputs.SIGNATURES if name in signatures and name != inputs.XLA_SIGNATURE]
+    count = len(wanted) * len(config.serving.warmup_candidates)
+    if count > MOST_REQUESTS:
         raise ValueError(
-            f"config key serving.warmup_candidates: {len(logs)} warm-up requests, TF Serving takes {MOST_REQUESTS}; "
+            f"config key serving.warmup_candidates: {count} warm-up requests, TF Serving takes {MOST_REQUESTS}; "
             "name fewer widths."
         )
     path = Path(saved_model) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     with tf.io.TFRecordWriter(str(part)) as writer:
-        for log in logs:
+        for log in _logs(config, sizes, items, wanted):
             writer.write(log.SerializeToString(deterministic=True))
     part.replace(path)
-    return len(logs)
+    return count
 
 
-def _logs(config: PipelineConfig, sizes: FeatureSizes, items: list[str]) -> Iterator[prediction_log_pb2.PredictionLog]:
+def _logs(
+    config: PipelineConfig, sizes: FeatureSizes, items: list[str], signatures: Sequence[str]
+) -> Iterator[prediction_log_pb2.PredictionLog]:
     for width in config.serving.warmup_candidates:
-        length = config.model.serving_history_length
-        raw, indexed = _requests(length, width, sizes, items)
-        for signature, arrays in ((inputs.RAW_SIGNATURE, raw), (inputs.INDEXED_SIGNATURE, indexed)):
+        arrays = _requests(config.model.serving_history_length, width, sizes, items)
+        for signature in signatures:
             log = prediction_log_pb2.PredictionLog()
             request = log.predict_log.request
             request.model_spec.name = config.serving.model_name
             request.model_spec.signature_name = signature
-            for name, array in arrays.items():
+            for name, array in arrays[signature].items():
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
             yield log
 
 
-def _requests(
-    length: int, width: int, sizes: FeatureSizes, items: list[str]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Inputs of both signatures: one user with a full history, whose items are drawn evenly from the vocabulary."""
+def _requests(length: int, width: int, sizes: FeatureSizes, items: list[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Signature -> inputs: one user with a full history, whose items are drawn evenly from the vocabulary."""
     times = _NOW_MS - 60_000 * np.arange(length, 0, -1, dtype=np.int64)
     known = [items[n % len(items)] for n in range(max(length, width))] if items else ["unknown"] * max(length, width)
-    raw = inputs.raw_inputs(
-        [
-            inputs.RankRequest(
-                history=[(known[n], "", int(times[n])) for n in range(length)],
-                candidates=known[:width],
-                timestamp=_NOW_MS,
-                user_id="warm-up",
-                user_attributes=("warm=up",),
-            )
-        ]
+    request = inputs.RankRequest(
+        history=[(known[n], "", int(times[n])) for n in range(length)],
+        candidates=known[:width],
+        timestamp=_NOW_MS,
+        user_id="warm-up",
+        user_attributes=("warm=up",),
     )
+    raw = inputs.raw_inputs([request])
     ids = 1 + np.arange(max(length, width), dtype=np.int32) % (sizes.items - 1)
     indexed = {
         names.HISTORY_ITEM_ID: ids[np.newaxis, :length],
@@ -99,4 +101,11 @@ def _requests(
         names.REQUEST_TIMESTAMP: np.array([_NOW_MS], np.int64),
         names.USER_ATTRIBUTES: np.array([[names.FIRST_ATTRIBUTE_ID]], np.int32),
     }
-    return raw, indexed
+    embedded = {names.ITEM_ID: raw[names.CANDIDATE_ITEM_ID][0], names.QUERY: np.full(width, b"", np.object_)}
+    return {
+        inputs.RAW_SIGNATURE: raw,
+        inputs.INDEXED_SIGNATURE: indexed,
+        inputs.EXAMPLES_SIGNATURE: examples_inputs([request]),
+        inputs.SEARCH_SIGNATURE: indexed,
+        inputs.EMBED_SIGNATURE: embedded,
+    }

@@ -11,8 +11,9 @@ import pytest
 
 from seminar_tf.config import TrainConfig
 from seminar_tf.export.metadata import MetadataError, ModelMetadata
+from seminar_tf.export.ranker_module import served_variables
 from seminar_tf.export.restored import restore_seminar
-from seminar_tf.export.signatures import export_ranker, served_variables
+from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features.vocabulary import feature_sizes
 from seminar_tf.retrieval.hold import hold_codes, never
 from seminar_tf.retrieval.quantized_pair_table import QuantizedPairTable

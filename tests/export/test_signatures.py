@@ -20,21 +20,8 @@ L = fake.CONFIG.model.serving_history_length
 HISTORY = (names.HISTORY_ITEM_ID, names.HISTORY_QUERY, names.HISTORY_TIMESTAMP)
 
 
-@pytest.fixture(scope="module", params=["fake", "seminar"])
-def exported(request, tmp_path_factory):
-    """(folder, model, signatures) of a small ranker and of the real one with random weights."""
-    root = tmp_path_factory.mktemp("export")
-    transform = fake.write_vocabularies(root / "transform")
-    model = fake.export(root / "model", transform, seed=3, kind=request.param)
-    return root / "model", model, tf.saved_model.load(str(root / "model")).signatures
-
-
-def call(signature, arrays):
-    return {k: v.numpy() for k, v in signature(**{k: tf.constant(v) for k, v in arrays.items()}).items()}
-
-
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_scores_are_the_models(exported, seed):
+def test_scores_are_the_models(exported, call, seed):
     _, model, signatures = exported
     ids = fake.batch(np.random.default_rng(seed), rows=3, length=7, width=5)
     got = call(signatures["rank_indexed"], ids)
@@ -46,7 +33,7 @@ def test_scores_are_the_models(exported, seed):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_strings_score_as_ids(exported, seed):
+def test_strings_score_as_ids(exported, call, seed):
     _, _, signatures = exported
     ids = fake.batch(np.random.default_rng(seed), rows=2, length=9, width=4)
     by_id, by_name = call(signatures["rank_indexed"], ids), call(signatures["serving_default"], fake.to_raw(ids))
@@ -55,7 +42,7 @@ def test_strings_score_as_ids(exported, seed):
 
 
 @pytest.mark.parametrize("signature", ["rank_indexed", "serving_default"])
-def test_padding_changes_no_score(exported, signature):
+def test_padding_changes_no_score(exported, call, signature):
     _, _, signatures = exported
     ids = fake.batch(np.random.default_rng(5), rows=2, length=6, width=3)
     wide = {**ids, names.CANDIDATE_ITEM_ID: np.pad(ids[names.CANDIDATE_ITEM_ID], [(0, 0), (0, 4)])}
@@ -69,7 +56,7 @@ def test_padding_changes_no_score(exported, signature):
 
 
 @pytest.mark.parametrize("extra", [1, 50])
-def test_longer_histories_keep_the_newest_pairs(exported, extra):
+def test_longer_histories_keep_the_newest_pairs(exported, call, extra):
     _, _, signatures = exported
     ids = fake.batch(np.random.default_rng(6), rows=2, length=L + extra, width=3)
     # The second row is shorter than the array, so its newest pairs are not in the last columns.
@@ -83,7 +70,7 @@ def test_longer_histories_keep_the_newest_pairs(exported, extra):
 
 
 @pytest.mark.parametrize(("length", "width", "attributes"), [(0, 3, 1), (4, 0, 1), (4, 3, 0), (0, 0, 0)])
-def test_axes_without_elements(exported, length, width, attributes):
+def test_axes_without_elements(exported, call, length, width, attributes):
     _, _, signatures = exported
     ids = fake.batch(np.random.default_rng(7), rows=2, length=length, width=width)
     ids[names.USER_ATTRIBUTES] = ids[names.USER_ATTRIBUTES][:, :attributes]
@@ -94,7 +81,7 @@ def test_axes_without_elements(exported, length, width, attributes):
         np.testing.assert_allclose(by_name[name], by_id[name], atol=1e-6)
 
 
-def test_empty_history_is_a_history_of_padding(exported):
+def test_empty_history_is_a_history_of_padding(exported, call):
     _, _, signatures = exported
     ids = fake.batch(np.random.default_rng(8), rows=1, length=0, width=4)
     padded = {**ids, **{name: np.zeros((1, 5), ids[name].dtype) for name in HISTORY}}
@@ -102,7 +89,7 @@ def test_empty_history_is_a_history_of_padding(exported):
     np.testing.assert_allclose(empty["score_click"], zeros["score_click"], atol=1e-6)
 
 
-def test_unknown_strings_fall_in_oov_buckets(exported):
+def test_unknown_strings_fall_in_oov_buckets(exported, call):
     _, _, signatures = exported
     ids = fake.batch(np.random.default_rng(9), rows=1, length=2, width=2)
     raw = fake.to_raw(ids)
@@ -118,7 +105,7 @@ def test_unknown_strings_fall_in_oov_buckets(exported):
     np.testing.assert_allclose(got["score_click"], expected["score_click"], atol=1e-6)
 
 
-def test_ids_out_of_range_are_padding_or_the_last_bucket(exported):
+def test_ids_out_of_range_are_padding_or_the_last_bucket(exported, call):
     _, _, signatures = exported
     ids = fake.batch(np.random.default_rng(10), rows=1, length=3, width=3)
     last = len(fake.ITEMS) + fake.CONFIG.features.item_oov_buckets
@@ -136,7 +123,7 @@ def test_ids_out_of_range_are_padding_or_the_last_bucket(exported):
 @pytest.mark.parametrize(
     ("name", "shape"), [(names.HISTORY_QUERY, (2, 3)), (names.HISTORY_TIMESTAMP, (1, 4)), (names.QUERY, (1,))]
 )
-def test_inputs_that_do_not_belong_together_are_refused(exported, name, shape):
+def test_inputs_that_do_not_belong_together_are_refused(exported, call, name, shape):
     _, _, signatures = exported
     ids = fake.batch(np.random.default_rng(11), rows=2, length=4, width=3)
     ids[name] = np.zeros(shape, ids[name].dtype)
@@ -153,17 +140,18 @@ def test_graph_has_stock_ops_and_no_python(exported):
     assert not {op for op in used if "PyFunc" in op or op == "BatchFunction"}
 
 
-def test_warmup_covers_every_signature_and_width(exported):
-    path, _, _ = exported
+def test_warmup_covers_every_signature_but_the_compiled_one_and_every_width(exported, call):
+    path, _, signatures = exported
     seen = set()
     for record in tf.data.TFRecordDataset(str(path / FILE)).as_numpy_iterator():
         request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
         assert request.model_spec.name == "ranker"
-        spec = {"serving_default": inputs.RAW, "rank_indexed": inputs.INDEXED}[request.model_spec.signature_name]
-        assert set(request.inputs) == set(spec)
-        shape = [dim.size for dim in request.inputs[names.CANDIDATE_ITEM_ID].tensor_shape.dim]
-        seen.add((request.model_spec.signature_name, shape[1]))
-    assert seen == {(s, n) for s in ("serving_default", "rank_indexed") for n in (1, 5)}
+        name = request.model_spec.signature_name
+        arrays = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
+        assert arrays.keys() == inputs.SIGNATURES[name].keys()
+        (shape, *_) = [array.shape for array in call(signatures[name], arrays).values()]
+        seen.add((name, shape[0 if name == "embed_items" else 1]))
+    assert seen == {(s, n) for s in set(signatures) - {"rank_indexed_xla"} for n in (1, 5)}
 
 
 def test_metadata_says_what_was_exported(exported):

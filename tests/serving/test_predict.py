@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from seminar_tf.export.examples import examples_inputs
 from seminar_tf.export.inputs import RankRequest, raw_inputs
 from seminar_tf.features import names
 from tests.serving import fake_ranker as fake
@@ -66,6 +67,24 @@ def test_requests_of_different_lengths_score_as_one_by_one(client):
         alone = client.predict(raw_inputs([request])).outputs["score_click"]
         np.testing.assert_allclose(together[row, : alone.shape[1]], alone[0], atol=1e-5)
     assert together[1, 1] == 0.0
+
+
+def test_examples_score_as_arrays(client):
+    requests = [
+        RankRequest([("item1", "", fake.NOW - 9), ("item2", "query 1", fake.NOW - 3)], ["item3", "item4"], fake.NOW),
+        RankRequest([], ["item5"], fake.NOW, query="query 2", user_attributes=("age=old",)),
+    ]
+    by_proto = client.predict(examples_inputs(requests), "examples").outputs
+    for name, scores in client.predict(raw_inputs(requests)).outputs.items():
+        np.testing.assert_allclose(by_proto[name], scores, atol=1e-6)
+
+
+def test_items_are_embedded(client, exported):
+    _, model = exported
+    arrays = {"item_id": np.array([b"item1", b""], np.object_), "query": np.array([b"query 1", b""], np.object_)}
+    found = client.predict(arrays, "embed_items").outputs["embedding"]
+    np.testing.assert_allclose(found[0], model.pairs(tf.constant([2]), tf.constant([3]))[0], atol=1e-6)
+    assert found.shape == (2, fake.CONFIG.model.dim) and not found[1].any()
 
 
 def test_output_filter(client):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from seminar_tf.export.examples import examples_inputs
+from seminar_tf.export.inputs import SIGNATURES, RankRequest
 from seminar_tf.features import names
 from serving import protos
 from serving.client import Client, ServingError
@@ -43,6 +45,25 @@ def test_wrong_inputs(client, changes, message):
         client.predict(inputs(**changes), "rank_indexed")
     assert caught.value.code == Code.INVALID_ARGUMENT
     assert client.predict(inputs(), "rank_indexed").outputs["score_click"].shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("proto", "message"),
+    [
+        (b"no proto", "Could not parse example input"),
+        (b"\xff\xfe" * 3, 'signature "examples" cannot read a string of the request'),
+        (b"n" * 100_000, r"Could not parse example input, value: 'n+\.\.\.TRUNCATED"),
+        (b"", "request_timestamp must have one value"),
+    ],
+)
+def test_bytes_that_are_no_example(client, proto, message):
+    arrays = examples_inputs([RankRequest([], ["item1"], fake.NOW)] * 2)
+    good = client.predict(arrays, "examples").outputs["score_click"]
+    arrays["examples"][1] = proto
+    with pytest.raises(ServingError, match=message) as caught:
+        client.predict(arrays, "examples")
+    assert caught.value.code == Code.INVALID_ARGUMENT and len(caught.value.message) < 1100
+    assert (client.predict({"examples": arrays["examples"][:1]}, "examples").outputs["score_click"] == good[0]).all()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +128,7 @@ def test_metadata_lists_the_signatures(server):
         response = stub.GetModelMetadata(request, timeout=10)
         found = get_model_metadata_pb2.SignatureDefMap()
         assert response.metadata["signature_def"].Unpack(found)
-        assert set(found.signature_def) == {"serving_default", "rank_indexed", "rank_indexed_xla", "search_history"}
+        assert set(found.signature_def) == set(SIGNATURES)
         assert found.signature_def["rank_indexed"].inputs["query"].dtype == tf.int32.as_datatype_enum
         for fields in ([], ["weights"]):
             request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=fields)
