@@ -5,15 +5,18 @@ history, all stores taking turns in each round; and appends a second of 8 thread
 what was not chosen: SQLite with one row a pair, read with one SELECT (its appends know neither cap nor conflicts).
 
 Gateway, with --ranker: milliseconds of Rank through a gateway process of its own, and of Predict straight to the ranker
-with the same history in hand (as `RankRequest`, so that the time has the making of its arrays), taking turns.
+with the same history in hand (as `RankRequest`, so that the time has the making of its arrays), taking turns. CPU times
+beside them do not depend on what else runs: the caller's of either way, and the gateway's (Linux, in steps of 10 ms for
+all calls of a size together).
 
-Run: python -m benchmarks.gateway --folder FOLDER [--redis-url URL] [--ranker HOST:PORT] [--json FILE]
+Run: python -m benchmarks.gateway --folder FOLDER [--redis-url URL] [--ranker HOST:PORT] [--parts ...] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -37,6 +40,7 @@ from serving.gateway.sqlite_store import SQLiteStore
 SIZES = (100, 1000, 10_000)
 _START = 1_700_000_000_000
 _THREADS = 8
+_PARTS = ("stores", "rates", "gateway")
 
 
 class Rows:
@@ -78,6 +82,12 @@ def milliseconds(call: Callable[[], Any]) -> float:
     start = time.perf_counter()
     call()
     return 1000 * (time.perf_counter() - start)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of another process so far, all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def summary(times: list[list[float]]) -> dict[str, float]:
@@ -154,13 +164,19 @@ def gateway(folder: Path, ranker: str, rounds: int, calls: int, run: str) -> lis
                     "rank": lambda: asking.rank(f"u{size}", candidates, "tent", timestamp=_START + 10**9),  # noqa: B023
                 }
                 times: dict[str, list[list[float]]] = {name: [] for name in ways}
+                cpu = dict.fromkeys((*ways, "gateway"), 0.0)
                 for _ in range(rounds):
                     for name, call in ways.items():
                         call()
+                        before, behind = time.process_time(), cpu_seconds(process.pid)
                         times[name].append([milliseconds(call) for _ in range(calls)])
-                row = {"pairs": size, "candidates": 200, **{name: summary(times[name]) for name in ways}}
+                        cpu[name] += time.process_time() - before
+                        cpu["gateway"] += (cpu_seconds(process.pid) - behind) * (name == "rank")
+                row: dict[str, Any] = {"pairs": size, "candidates": 200}
+                row |= {name: summary(times[name]) for name in ways}
+                row["cpu_ms"] = {name: round(1000 * value / (rounds * calls), 2) for name, value in cpu.items()}
                 table.append(row)
-                print(f"{size:6} pairs   predict {row['predict']}   rank {row['rank']}", flush=True)
+                print(f"{size:6} pairs   {row}", flush=True)
     finally:
         process.terminate()
         process.wait(60)
@@ -176,6 +192,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=30, help="calls a round")
     parser.add_argument("--seconds", type=float, default=5.0, help="of the appends in threads")
     parser.add_argument("--json", type=Path, help="where the numbers go as well")
+    parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     run = uuid.uuid4().hex[:8]
@@ -186,11 +203,14 @@ def main() -> None:
     }
     if given.redis_url:
         made["redis always"] = RedisStore(given.redis_url, prefix=f"bench-{run}")
-    result: dict[str, Any] = {"stores": stores(made, given.rounds, given.calls, run)}
-    result["rates"] = rates(made, given.seconds, run)
+    result: dict[str, Any] = {}
+    if "stores" in given.parts:
+        result["stores"] = stores(made, given.rounds, given.calls, run)
+    if "rates" in given.parts:
+        result["rates"] = rates(made, given.seconds, run)
     for store in made.values():
         store.close()
-    if given.ranker:
+    if given.ranker and "gateway" in given.parts:
         result["gateway"] = gateway(given.folder, given.ranker, given.rounds, given.calls, run)
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
