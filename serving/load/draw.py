@@ -21,7 +21,9 @@ from serving.client import build_request
 _NOW_MS = 1_700_000_000_000
 _LONGEST_GAP_MS = 3_600_000
 _BY_IDS = (INDEXED_SIGNATURE, XLA_SIGNATURE, SEARCH_SIGNATURE)
-SIGNATURES = (RAW_SIGNATURE, *_BY_IDS)
+# Its one input has the same name: serialized tf.Example protos, a feature an input of `serving_default`.
+_EXAMPLES = "examples"
+SIGNATURES = (RAW_SIGNATURE, _EXAMPLES, *_BY_IDS)
 
 
 class DrawError(ValueError):
@@ -123,6 +125,30 @@ class Drawer:
         return found
 
 
+def examples(raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The input of `examples` for some inputs of `serving_default`; TensorFlow is loaded, whose proto it is.
+
+    Args:
+      raw: input name -> array of B rows.
+
+    Returns:
+      {"examples": (B,) objects}.
+    """
+    from tensorflow.core.example import example_pb2
+
+    found = np.empty(len(raw[names.QUERY]), np.object_)
+    for row in range(len(found)):
+        example = example_pb2.Example()
+        for name, values in raw.items():
+            feature, flat = example.features.feature[name], np.ravel(values[row]).tolist()
+            if values.dtype == np.object_:
+                feature.bytes_list.value.extend(flat)
+            else:
+                feature.int64_list.value.extend(flat)
+        found[row] = example.SerializeToString()
+    return {_EXAMPLES: found}
+
+
 def _queries(rng: np.random.Generator, shape: tuple[int, ...], rows: int) -> np.ndarray:
     typed = rng.integers(names.FIRST_QUERY_ID, max(rows, names.FIRST_QUERY_ID + 1), shape)
     browsing = rng.random(shape) < 0.5
@@ -155,5 +181,7 @@ def serialized(
     for _ in range(count):
         ids = drawer.ids(rng, shape)
         inputs = ids if signature in _BY_IDS else drawer.raw(ids)
+        if signature == _EXAMPLES:
+            inputs = examples(inputs)
         found.append(build_request(inputs, model_name, signature, packed=packed).SerializeToString())
     return found

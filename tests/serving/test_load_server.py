@@ -13,12 +13,14 @@ from seminar_tf.export.metadata import ModelMetadata
 from seminar_tf.features import names
 from serving import codec, protos
 from serving.client import Client
-from serving.load.draw import Drawer, DrawError, Shape, serialized
+from serving.load.draw import Drawer, DrawError, Shape, examples, serialized
 from serving.load.loops import closed_loop, open_loop, poisson
 from serving.load.process import ProcessError, ServerProcess
 from serving.load.report import summarize
 from serving.load.target import GrpcTarget
 from tests.serving import fake_ranker as fake
+
+import tensorflow as tf  # isort: skip
 
 SHAPE = Shape(rows=2, length=12, candidates=5)
 
@@ -68,8 +70,19 @@ def test_strings_and_ids_ask_the_same(client, drawer, packed):
     assert scores("rank_indexed").shape == scores("serving_default").shape == (2, 5)
 
 
+def test_examples_hold_the_same_lists(drawer):
+    raw = drawer.raw(drawer.ids(np.random.default_rng(3), SHAPE))
+    kinds = {name: tf.string if values.dtype == np.object_ else tf.int64 for name, values in raw.items()}
+    spec = {name: tf.io.FixedLenFeature(values.shape[1:], kinds[name]) for name, values in raw.items()}
+    parsed = tf.io.parse_example(tf.constant(list(examples(raw)["examples"])), spec)
+    for name, values in raw.items():
+        np.testing.assert_array_equal(parsed[name].numpy(), values)
+    request = protos.PredictRequest.FromString(serialized(drawer, "examples", SHAPE, True, 1, 3, "ranker")[0])
+    assert list(request.inputs) == ["examples"] and len(request.inputs["examples"].string_val) == 2
+
+
 def test_an_unknown_signature_is_named(drawer):
-    with pytest.raises(DrawError, match="'rank_by_luck'; expected one of serving_default, rank_indexed"):
+    with pytest.raises(DrawError, match="'rank_by_luck'; expected one of serving_default, examples, rank_indexed"):
         serialized(drawer, "rank_by_luck", SHAPE, True, 1, 0, "ranker")
 
 
