@@ -59,12 +59,15 @@ class PredictionService:
             inputs = validation.inputs(request, signature, self._options)
             call.mark("decode")
             call.check_wanted()
-            arrays = model.run(name, inputs, outputs)
+            # All outputs, whatever the filter: TensorFlow prepares each set of outputs anew, in the time of the first
+            # call that asks for it, and keeps it for good.
+            names = tuple(sorted(signature.outputs))
+            arrays = dict(zip(names, model.run(name, inputs, names)))
             call.mark("run")
         response = predict_pb2.PredictResponse()
         _describe(response.model_spec, call.model, model.version, name)
-        for output, array in zip(outputs, arrays):
-            codec.encode(array, response.outputs[output])
+        for output in outputs:
+            codec.encode(arrays[output], response.outputs[output])
         return response
 
     def metadata(self, request: Any, call: Call) -> Any:
