@@ -34,5 +34,6 @@ def server(exported, tmp_path_factory):
 
 @pytest.fixture
 def client(server):
-    with Client(server.address, "ranker") as connected:
+    # TensorFlow prepares each new choice of outputs anew: seconds on a busy machine.
+    with Client(server.address, "ranker", timeout_s=60.0) as connected:
         yield connected

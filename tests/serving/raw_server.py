@@ -93,4 +93,14 @@ class Blocking:
         self._loop.close()
 
 
-KINDS = (Client, Blocking)
+def blocking(address: str, *arguments: Any, **keywords: Any) -> Client:
+    """A Client whose deadline a busy machine does not reach."""
+    return Client(address, *arguments, **{"timeout_s": 60.0, **keywords})
+
+
+def awaited(address: str, *arguments: Any, **keywords: Any) -> Blocking:
+    """An AsyncClient, likewise."""
+    return Blocking(address, *arguments, **{"timeout_s": 60.0, **keywords})
+
+
+KINDS = (blocking, awaited)

@@ -28,7 +28,7 @@ def test_asyncio_gets_the_scores_of_the_blocking_client(server, client, packed):
     expected = [client.predict(ids, "rank_indexed").outputs for ids in batches]
 
     async def ask():
-        async with AsyncClient(server.address) as asking:
+        async with AsyncClient(server.address, timeout_s=60.0) as asking:
             raw = await asking.predict(fake.to_raw(batches[0]), packed=packed)
             calls = [asking.predict(ids, "rank_indexed", packed=packed) for ids in batches]
             return raw, await asyncio.gather(*calls)
