@@ -10,6 +10,7 @@ import pytest
 
 from seminar_tf.export import versions
 from serving.client import Client, ServingError
+from serving.model_manager import ModelManager
 from serving.options import ModelSource, ServerOptions
 from serving.server import Server
 from tests.serving import fake_ranker as fake
@@ -171,3 +172,23 @@ def test_what_was_complained_of_is_said_once(server, folders, tmp_path, caplog):
     assert [r.getMessage() for r in caplog.records if "versions [5]" in r.getMessage()] == [
         f"a: versions [5] of the policy are not under {tmp_path / 'a'}."
     ]
+
+
+def test_a_loaded_version_stays_when_its_folder_moves(tmp_path):
+    class Loaded:
+        def __init__(self, path):
+            self.path = path
+
+        def close(self):
+            pass
+
+    for folder in ("old/3", "new/3", "new/4"):
+        (tmp_path / folder).mkdir(parents=True)
+    models = ModelManager((ModelSource("a", str(tmp_path / "old")),), lambda name, version, path: Loaded(path))
+    models.refresh()
+    models.reconfigure((ModelSource("a", str(tmp_path / "new"), num_versions=2),))
+    for version, folder in ((3, "old/3"), (4, "new/4")):
+        spec = model_pb2.ModelSpec(name="a")
+        spec.version.value = version
+        with models.lease(spec) as model:
+            assert model.path == tmp_path / folder
