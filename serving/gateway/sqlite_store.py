@@ -7,31 +7,19 @@ append's time, so appends of threads that wait for it are committed together.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from serving.gateway import chunks, events
 from serving.gateway.chunks import Change, Chunk
 from serving.gateway.events import Event, EventConflict, History, Stored, StoreError, StoreUnavailable
+from serving.gateway.sqlite_file import SQLiteFile
 from serving.gateway.store import HistoryStore, StoreOptions
 
-SCHEMA_VERSION = 1
-# "SEMH": tells this file from any other SQLite database.
-APPLICATION_ID = 0x53454D48
 # A chunk's key is user << _NUMBER_BITS | number: one clustered index, a user's chunks side by side.
 _NUMBER_BITS = 20
-_SCHEMA = f"""
-CREATE TABLE user (user INTEGER PRIMARY KEY, user_id BLOB NOT NULL UNIQUE, head BLOB NOT NULL);
-CREATE TABLE chunk (key INTEGER PRIMARY KEY, pairs BLOB NOT NULL, ids BLOB NOT NULL);
-CREATE TABLE event (user INTEGER, event_id BLOB, digest BLOB NOT NULL, PRIMARY KEY (user, event_id)) WITHOUT ROWID;
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
 
 
 class _Job:
@@ -67,20 +55,11 @@ class SQLiteStore(HistoryStore):
         """
         if synchronous not in ("FULL", "NORMAL"):
             raise ValueError(f"synchronous is {synchronous!r}, expected FULL or NORMAL.")
-        self.path = str(path)
         self.options = options or StoreOptions()
-        self.synchronous = synchronous
-        self._idle: list[sqlite3.Connection] = []
+        self._file = SQLiteFile(str(path), self.options.timeout_s, synchronous)
         self._pending: list[_Job] = []
         self._mutex = threading.Lock()
         self._writer = threading.Lock()
-        self._closed = False
-        try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError as error:
-            raise StoreError(f"cannot open {self.path}: {error.strerror}. Make its folder, or name another.") from error
-        with self._connection() as db:
-            self._create(db)
 
     def append(self, user_id: str, events_: Sequence[Event]) -> int:
         job = _Job(events.text("user_id", user_id, "user_id"), events.stored(events_))
@@ -99,7 +78,7 @@ class SQLiteStore(HistoryStore):
     def history(self, user_id: str, limit: int) -> History:
         name = events.text("user_id", user_id, "user_id")
         wanted = min(limit, self.options.max_history)
-        with self._connection() as db, self._transaction(db, "BEGIN"):
+        with self._file.connection() as db, self._file.transaction(db, "BEGIN"):
             row = db.execute("SELECT user, head FROM user WHERE user_id = ?", (name,)).fetchone()
             if row is None or wanted <= 0:
                 return events.NO_HISTORY
@@ -112,8 +91,8 @@ class SQLiteStore(HistoryStore):
 
     def delete_user(self, user_id: str) -> bool:
         name = events.text("user_id", user_id, "user_id")
-        with self._writer, self._connection() as db:
-            with self._transaction(db, "BEGIN IMMEDIATE"):
+        with self._writer, self._file.connection() as db:
+            with self._file.transaction(db, "BEGIN IMMEDIATE"):
                 row = db.execute("SELECT user FROM user WHERE user_id = ?", (name,)).fetchone()
                 if row is None:
                     return False
@@ -121,57 +100,17 @@ class SQLiteStore(HistoryStore):
                 db.execute("DELETE FROM chunk WHERE key BETWEEN ? AND ?", (low, low + (1 << _NUMBER_BITS) - 1))
                 db.execute("DELETE FROM event WHERE user = ?", row)
                 db.execute("DELETE FROM user WHERE user = ?", row)
-            # The log still has the user's old pages: write it back and empty it.
+            # The log still has the user's old pages: write it back and empty it. While a reader keeps that from being
+            # done, it is left to the next checkpoint.
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return True
 
     def check(self) -> None:
-        with self._connection() as db:
+        with self._file.connection() as db:
             db.execute("SELECT user FROM user LIMIT 1").fetchall()
 
     def close(self) -> None:
-        with self._mutex:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for db in idle:
-            db.close()
-
-    def _create(self, db: sqlite3.Connection) -> None:
-        """Writes the schema in an empty file; in another one looks whether it is ours, before anything is changed."""
-        found = self._identity(db)
-        if found == (0, 0, 0):
-            self._settle_journal(db)
-            with self._transaction(db, "BEGIN IMMEDIATE"):
-                if self._identity(db) == (0, 0, 0):  # no other process came first
-                    for statement in _SCHEMA.strip().split(";\n"):
-                        db.execute(statement)
-            found = self._identity(db)
-        if found[0] != APPLICATION_ID:
-            raise StoreError(f"{self.path} is an SQLite file of another program. Name another file.")
-        if found[1] != SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path} has schema version {found[1]}, this program knows {SCHEMA_VERSION}. Use the program's "
-                "version that wrote it, or another file."
-            )
-
-    @staticmethod
-    def _identity(db: sqlite3.Connection) -> tuple[int, int, int]:
-        """application_id, user_version and the number of tables and indexes."""
-        queries = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-        application, version, tables = (db.execute(query).fetchone()[0] for query in queries)
-        return application, version, tables
-
-    def _settle_journal(self, db: sqlite3.Connection) -> None:
-        """Switches the file to WAL, for good; SQLite does not wait by itself while another process does the same."""
-        deadline = time.monotonic() + self.options.timeout_s
-        while True:
-            try:
-                db.execute("PRAGMA journal_mode = WAL").fetchall()
-                return
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
+        self._file.close()
 
     def _commit_pending(self) -> None:
         """Commits all appends that wait, in one transaction; the caller holds the writer's lock."""
@@ -189,10 +128,10 @@ class SQLiteStore(HistoryStore):
     def _commit(self, jobs: list[_Job]) -> None:
         """Commits jobs together; all get the error where that fails, for then nothing of it is stored."""
         for job in jobs:
-            job.error = StoreUnavailable(f"{self.path}: the append was interrupted.")
+            job.error = StoreUnavailable(f"{self._file.path}: the append was interrupted.")
         outcomes: list[EventConflict | None] = []
         try:
-            with self._connection() as db, self._transaction(db, "BEGIN IMMEDIATE"):
+            with self._file.connection() as db, self._file.transaction(db, "BEGIN IMMEDIATE"):
                 for job in jobs:
                     outcome: EventConflict | None = None
                     try:
@@ -244,47 +183,3 @@ class SQLiteStore(HistoryStore):
         db.executemany("INSERT INTO event VALUES (?, ?, ?)", [(user, event.event_id, event.digest) for event in new])
         db.executemany("DELETE FROM event WHERE user = ? AND event_id = ?", [(user, gone) for gone in change.forgotten])
         db.execute("UPDATE user SET head = ? WHERE user = ?", (chunks.pack_head(change.head), user))
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection that no other thread uses; SQLite's errors become the store's."""
-        with self._mutex:
-            if self._closed:
-                raise StoreUnavailable(f"the store {self.path} is closed.")
-            db = self._idle.pop() if self._idle else None
-        try:
-            if db is None:
-                db = self._connect()
-            yield db
-        except sqlite3.OperationalError as error:
-            raise StoreUnavailable(f"{self.path}: {error}.") from error
-        except (sqlite3.DatabaseError, chunks.DamagedHistory) as error:
-            raise StoreError(f"{self.path} is damaged or no SQLite file: {error}.") from error
-        finally:
-            if db is not None:
-                with self._mutex:
-                    keep = not self._closed
-                    if keep:
-                        self._idle.append(db)
-                if not keep:
-                    db.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=self.options.timeout_s, isolation_level=None, check_same_thread=False)
-        db.execute(f"PRAGMA synchronous = {self.synchronous}")
-        # Deleted content is overwritten, not only unlinked: a user who asked for it is gone from the file.
-        db.execute("PRAGMA secure_delete = ON").fetchall()
-        return db
-
-    @staticmethod
-    @contextlib.contextmanager
-    def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
-        db.execute(begin)
-        try:
-            yield
-            db.execute("COMMIT")
-        except BaseException:
-            # SQLite may have rolled back by itself (a full disk).
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise

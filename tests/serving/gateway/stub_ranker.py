@@ -7,9 +7,11 @@ from concurrent import futures
 
 import grpc
 import numpy as np
+import pytest
 
 from seminar_tf.features import names
 from serving import codec, protos
+from serving.client import ServingError
 
 
 def by_name(inputs):
@@ -69,3 +71,9 @@ class Refusal(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def refused(call, *args, **kwargs):
+    with pytest.raises(ServingError) as caught:
+        call(*args, **kwargs)
+    return caught.value

@@ -49,7 +49,7 @@ def test_files_of_others_are_refused_and_left_alone(path, tmp_path):
 
 
 def test_durable_settings_and_rights(path):
-    with SQLiteStore(path) as store, store._connection() as db:
+    with SQLiteStore(path) as store, store._file.connection() as db:
         found = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
         assert found == ["wal", 2]  # 2 is FULL
         assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
