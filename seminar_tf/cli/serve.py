@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -97,6 +98,10 @@ def command(
             access_log=access_log,
         )
         server = Server(sources, options)
+        # What was imported stays: it is left out of the collection that follows each dropped version, during which no
+        # call is answered.
+        gc.collect()
+        gc.freeze()
         server.start()
     except (ConfigError, ServerError) as error:
         raise click.ClickException(str(error)) from error
