@@ -108,6 +108,9 @@ class Service(grpc.GenericRpcHandler):
             call.response_bytes = len(encoded)
         except CallError as error:
             failure = error
+        except UnicodeDecodeError:
+            # protobuf 3.20 notices text that is not UTF-8 only when it is read.
+            failure = _no_message(method.request, raw, "text that is not UTF-8")
         except Exception:
             # Its text may hold parts of the request or paths of this machine: it goes to the log, not to the client.
             _LOG.exception("%s failed", name, extra={"event": "call_failed", "method": name, "model": call.model})
@@ -160,8 +163,10 @@ def _parse(message: Any, raw: bytes) -> Any:
     try:
         return message.FromString(raw)
     except DecodeError as error:
-        # INTERNAL is what gRPC's servers answer here in every language.
-        name = message.DESCRIPTOR.full_name
-        raise CallError(
-            grpc.StatusCode.INTERNAL, f"the {len(raw)} bytes of the request are no {name}: {error}."
-        ) from None
+        raise _no_message(message, raw, str(error)) from None
+
+
+def _no_message(message: Any, raw: bytes, reason: str) -> CallError:
+    # INTERNAL is what gRPC's servers answer here in every language.
+    name = message.DESCRIPTOR.full_name
+    return CallError(grpc.StatusCode.INTERNAL, f"the {len(raw)} bytes of the request are no {name}: {reason}.")
