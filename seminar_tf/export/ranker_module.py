@@ -77,9 +77,12 @@ class RankerModule(tf.Module):
         self.length = config.model.serving_history_length
         self.tasks = tasks
         self._call: Callable[..., Tensors] = lambda batch: model(batch, training=False)
-        self._compiled = tf.function(self._static, jit_compile=True, autograph=False)
+        # Behind lambdas: tf.Module would save them beside the signatures that call them, tracing each once more.
+        compiled = tf.function(self._static, jit_compile=True, autograph=False)
+        self._compiled: Callable[[Tensors], Tensors] = lambda batch: compiled(batch)
         # One trace for the signatures that differ in their inputs alone: tracing is most of an export's time.
-        self._scored = tf.function(self._score, input_signature=[_specs(INDEXED)], autograph=False)
+        scored = tf.function(self._score, input_signature=[_specs(INDEXED)], autograph=False)
+        self._scored: Callable[[Tensors], Tensors] = lambda batch: scored(batch)
         self._search = model.search_history if isinstance(model, Seminar) else None
         # Behind a lambda, for Keras' traces: see `weights`.
         self._embed = (lambda items, queries: model.pairs(items, queries)) if isinstance(model, Seminar) else None

@@ -50,7 +50,9 @@ def export_ranker(
     target = Path(out_dir)
     staged = target.with_name(f".{target.name}.part-{os.getpid()}")
     shutil.rmtree(staged, ignore_errors=True)
-    tf.saved_model.save(module, str(staged), signatures=signatures)
+    # A server takes no gradients.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(staged), signatures=signatures, options=options)
     known_items = len(read_vocabulary(transform_dir, names.ITEM_VOCABULARY))
     ModelMetadata(
         history_length=config.model.history_length,
