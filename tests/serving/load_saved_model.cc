@@ -28,7 +28,8 @@
 
 namespace {
 
-absl::Status Run(const tensorflow::SavedModelBundle& model, const tensorflow::NodeDef& request, tensorflow::NodeDef* response) {
+absl::Status Run(const tensorflow::SavedModelBundle& model, const tensorflow::NodeDef& request,
+                 tensorflow::NodeDef* response) {
   const auto& signatures = model.GetSignatures();
   const auto found = signatures.find(request.op());
   if (found == signatures.end()) return absl::FailedPreconditionError(absl::StrCat("no signature ", request.op()));
@@ -38,7 +39,9 @@ absl::Status Run(const tensorflow::SavedModelBundle& model, const tensorflow::No
     const auto input = signature.inputs().find(feed.first);
     if (input == signature.inputs().end()) return absl::InvalidArgumentError(absl::StrCat("no input ", feed.first));
     tensorflow::Tensor value;
-    if (!value.FromProto(feed.second.tensor())) return absl::InvalidArgumentError(absl::StrCat("unreadable tensor ", feed.first));
+    if (!value.FromProto(feed.second.tensor())) {
+      return absl::InvalidArgumentError(absl::StrCat("unreadable tensor ", feed.first));
+    }
     feeds.emplace_back(input->second.name(), value);
   }
   std::vector<std::string> names, fetches;
@@ -59,8 +62,7 @@ absl::Status Main(const std::string& folder, const std::string& requests, const 
   options.config.set_intra_op_parallelism_threads(1);
   options.config.set_inter_op_parallelism_threads(1);
   tensorflow::SavedModelBundle model;
-  TF_RETURN_IF_ERROR(
-      tensorflow::LoadSavedModel(options, tensorflow::RunOptions(), folder, {"serve"}, &model));
+  TF_RETURN_IF_ERROR(tensorflow::LoadSavedModel(options, tensorflow::RunOptions(), folder, {"serve"}, &model));
   std::unique_ptr<tensorflow::RandomAccessFile> source;
   std::unique_ptr<tensorflow::WritableFile> target;
   TF_RETURN_IF_ERROR(tensorflow::Env::Default()->NewRandomAccessFile(requests, &source));

@@ -44,12 +44,8 @@ def build(folder: Path) -> Path:
     # Sessions and kernels are in the library of C++, of which the program calls nothing by name: it is linked all the
     # same, and before the other. The libraries come after the source, which needs them.
     links = [f"-L{library}", "-Wl,--no-as-needed", "-l:libtensorflow_cc.so.2", *tf.sysconfig.get_link_flags()]
-    done = subprocess.run(
-        [compiler, *flags, str(SOURCE), "-o", str(program), *links, f"-Wl,-rpath,{library}"],
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
+    command = [compiler, *flags, str(SOURCE), "-o", str(program), *links, f"-Wl,-rpath,{library}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     if done.returncode:
         raise RuntimeError(f"g++ could not build {SOURCE.name}:\n{done.stderr[-4000:]}")
     return program
