@@ -57,7 +57,8 @@ def test_a_row_trains_once_and_ranks_every_user(data, tmp_path, monkeypatch):
     other = replace(CONFIG, model=replace(CONFIG.model, short_length=0), seminar=replace(CONFIG.seminar, epochs=1))
     assert quality_run.pretrained(other, data, tmp_path) == base
     unaligned = replace(CONFIG, psu=replace(CONFIG.psu, align_weight=0.0))
-    assert quality_run.pretrained(unaligned, data, tmp_path) != base
+    folders = [quality_run.pretrained_folder(c, data, tmp_path) for c in (CONFIG, unaligned)]
+    assert folders[0] in base.parents and folders[1] != folders[0]
     model = quality_run.fine_tuned(CONFIG, data, base, tmp_path)
     assert quality_run.training_report(model)["seconds"] > 0
     evaluation = EvaluationConfig(candidates="sampled", negatives=9)
