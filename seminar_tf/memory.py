@@ -1,4 +1,4 @@
-"""Keeps freed memory in the process: a training step takes and frees the same hundreds of megabytes again and again."""
+"""When freed memory goes back to the kernel: not between training steps or calls, but after a dropped model."""
 
 from __future__ import annotations
 
@@ -33,3 +33,15 @@ def keep_freed_memory() -> bool:
         return False
     settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _KEPT), (_TOP_PAD, _GROWTH))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+def return_freed_memory() -> bool:
+    """Hands free pages back to the kernel, once: what a dropped model leaves would else stay with the process.
+
+    Returns:
+      Whether anything was handed back; False also under another C library than glibc.
+    """
+    try:
+        return ctypes.CDLL(None).malloc_trim(0) == 1
+    except (AttributeError, OSError):
+        return False

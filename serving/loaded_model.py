@@ -21,6 +21,7 @@ import seminar_tf  # noqa: F401  (settles Keras 2 before TensorFlow loads)
 import tensorflow as tf  # isort: skip
 from tensorflow_serving.apis import prediction_log_pb2
 
+from seminar_tf.memory import return_freed_memory
 from serving import codec, errors
 
 _LOG = logging.getLogger(__name__)
@@ -148,3 +149,4 @@ class LoadedModel:
         # pace, several dropped versions stay in memory at once.
         del self._session
         gc.collect()
+        return_freed_memory()
