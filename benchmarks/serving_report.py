@@ -65,7 +65,11 @@ def soak_text(found: dict[str, Any]) -> str:
     late = [s["first_answer_s"] - s["published_s"] for s in found["swaps"] if s["first_answer_s"] is not None]
     worst = max((w["p99_ms"] for w in found["windows"] if w["p99_ms"] is not None), default=float("nan"))
     slope = found["mib_a_swap"]
-    flat = "-" if slope is None else f"{'yes' if found['flat'] else 'no'}: {slope:+.2f} MiB a swap"
+    flat = (
+        "cannot be said: too few swaps were seen"
+        if slope is None
+        else f"{'yes' if found['flat'] else 'no'}: {slope:+.2f} MiB a swap"
+    )
     rows = [
         ("capacity (closed loop)", f"{found['capacity']['qps']:.1f} requests a second"),
         ("load (open loop)", f"{found['offered_qps']:.1f} a second ({soak['share']:.0%}) for {soak['seconds']:g} s"),

@@ -180,13 +180,15 @@ def verdict(found: dict[str, Any]) -> dict[str, Any]:
     """Whether no call failed, and whether memory is flat: the slope of its levels from the third on.
 
     Returns:
-      `failed`, `levels_mib`, `mib_a_swap` and `flat` (None where there are fewer than two such levels).
+      `failed`, `levels_mib`, `mib_a_swap` and `flat`. The last two are None where there are fewer than two such levels,
+      or where a version but the last never answered: then the server was not seen swapping.
     """
     memory = [(row["at_s"], row["mib"]) for row in found["memory"]]
     moments = [row["published_s"] for row in found["swaps"]]
     all_levels = levels(memory, moments, found["soak"]["seconds"])
     settled = all_levels[_SETTLING_SWAPS:]
-    slope = float(np.polyfit(np.arange(len(settled)), settled, 1)[0]) if len(settled) > 1 else None
+    swapped = all(swap["first_answer_s"] is not None for swap in found["swaps"][:-1])
+    slope = float(np.polyfit(np.arange(len(settled)), settled, 1)[0]) if swapped and len(settled) > 1 else None
     return {
         "failed": sum(found["summary"]["errors"].values()),
         "levels_mib": all_levels,

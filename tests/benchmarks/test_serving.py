@@ -44,7 +44,7 @@ def _found(slope: float, swaps: int, seed: int) -> dict:
         "soak": {"seconds": 60.0 * (swaps + 1)},
         "summary": {"errors": {"UNAVAILABLE": 2, "INTERNAL": 1}},
         "memory": memory,
-        "swaps": [{"published_s": moment} for moment in moments],
+        "swaps": [{"published_s": moment, "first_answer_s": moment + 14.0} for moment in moments],
     }
 
 
@@ -61,6 +61,14 @@ def test_flat_by_the_stated_rule(slope, seed):
 def test_too_few_swaps_say_nothing_of_memory():
     said = verdict(_found(0.0, 2, 0))
     assert said["flat"] is None and said["mib_a_swap"] is None
+
+
+def test_a_version_that_never_answered_was_no_swap():
+    found = _found(0.0, 9, 0)
+    found["swaps"][-1]["first_answer_s"] = None  # the run may end before the last one is up
+    assert verdict(found)["flat"] is True
+    found["swaps"][4]["first_answer_s"] = None
+    assert verdict(found)["flat"] is None
 
 
 def test_levels_are_of_the_second_halves():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from benchmarks import serving_report
 from benchmarks.serving_soak import Soak, run
 from serving.load.draw import Shape
+from serving.loaded_model import LoadedModel
 
 MACHINE = {"commit": "abc1234", "tensorflow": "2.16.2", "cores": 2, "load": 0.5}
 
@@ -27,3 +31,15 @@ def test_a_short_soak(exported, tmp_path):
     image = tmp_path / "images" / serving_report.IMAGE
     serving_report.draw(found, image)
     assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_closed_version_is_freed_at_once(exported):
+    model = LoadedModel("ranker", 1, exported[0] / "one", inter_op_threads=1)
+    graph = weakref.ref(model._session.graph)
+    assert graph() is not None
+    gc.disable()
+    try:
+        model.close()
+        assert graph() is None, "the graph waits for Python's collector"
+    finally:
+        gc.enable()
