@@ -35,6 +35,8 @@ from serving.servicer import ModelService, PredictionService
 
 _LOG = logging.getLogger(__name__)
 
+# Seconds after which a signal that did not wake the main thread is seen all the same.
+_SIGNAL_S = 0.2
 # Threads of everything that runs no model: status, metadata, health, refusals, reloads of the configuration.
 _CONTROL_THREADS = 4
 _SERVICES = ("", PredictionService.NAME, ModelService.NAME)
@@ -177,7 +179,10 @@ class Server:
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            asked.wait()
+            # With a time-out: a signal that comes just before the wait begins, or on another thread, does not end it,
+            # and Python runs handlers only when this thread is awake.
+            while not asked.wait(_SIGNAL_S):
+                pass
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

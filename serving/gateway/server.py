@@ -125,7 +125,9 @@ class Gateway:
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            asked.wait()
+            # With a time-out, as in serving.server: a signal must not be lost that comes just before the wait begins.
+            while not asked.wait(0.2):
+                pass
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -98,7 +98,7 @@ def test_sigterm_fails_no_call(tmp_path):
     try:
         address, metrics = process.stdout.readline().split()[-1], process.stdout.readline().split()[-1]
         with grpc.insecure_channel(address) as channel:
-            health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=300)
             assert next(health).status == health_pb2.HealthCheckResponse.SERVING
             waiting = [call(channel, protos.PREDICT, blocking_model.request(pipe), 600) for _ in range(4)]
             while b"seminar_serving_calls_in_flight 4.0" not in urllib.request.urlopen(metrics, timeout=60).read():
