@@ -38,7 +38,11 @@ def start(address, seed, count):
 
 def acknowledged(process):
     """Numbers of the batches whose acknowledgement came out of the pipe whole."""
-    out, _ = process.communicate(timeout=120)
+    # Not communicate(): it reads past what readline() has taken from the pipe already and holds back.
+    out = process.stdout.read()
+    process.wait(timeout=120)
+    process.stdout.close()
+    process.stderr.close()
     return [int(line) for line in out.splitlines(keepends=True) if line.endswith("\n")]
 
 
