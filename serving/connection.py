@@ -77,6 +77,21 @@ class Tls:
         return cls(root, key, chain, target_name)
 
 
+def open_channel(address: str, tls: Tls | None = None, transport: Any = grpc) -> Any:
+    """A channel with the settings of this project's clients.
+
+    Args:
+      address: host:port.
+      tls: certificates; None speaks plain text.
+      transport: grpc or grpc.aio.
+    """
+    if tls is None:
+        return transport.insecure_channel(address, options=_OPTIONS)
+    credentials = grpc.ssl_channel_credentials(tls.root_certificates, tls.private_key, tls.certificate_chain)
+    override = () if tls.target_name is None else (("grpc.ssl_target_name_override", tls.target_name),)
+    return transport.secure_channel(address, credentials, options=(*_OPTIONS, *override))
+
+
 class Connection:
     """Base of both clients: everything but sending and waiting."""
 
@@ -123,12 +138,7 @@ class Connection:
 
     def _open(self) -> Any:
         """The one channel."""
-        tls = self.tls
-        if tls is None:
-            return self._transport.insecure_channel(self.address, options=_OPTIONS)
-        credentials = grpc.ssl_channel_credentials(tls.root_certificates, tls.private_key, tls.certificate_chain)
-        override = () if tls.target_name is None else (("grpc.ssl_target_name_override", tls.target_name),)
-        return self._transport.secure_channel(self.address, credentials, options=(*_OPTIONS, *override))
+        return open_channel(self.address, self.tls, self._transport)
 
     def _require_open(self) -> None:
         """Raises ValueError on a closed client."""

@@ -7,11 +7,10 @@ with Server((ModelSource("ranker", "runs/demo/serving/ranker"),), ServerOptions(
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -32,11 +31,10 @@ from serving.model_manager import ModelManager
 from serving.monitoring import MetricsEndpoint
 from serving.options import ModelSource, ServerOptions
 from serving.servicer import ModelService, PredictionService
+from serving.stop_signal import wait_for_stop
 
 _LOG = logging.getLogger(__name__)
 
-# Seconds after which a signal that did not wake the main thread is seen all the same.
-_SIGNAL_S = 0.2
 # Threads of everything that runs no model: status, metadata, health, refusals, reloads of the configuration.
 _CONTROL_THREADS = 4
 _SERVICES = ("", PredictionService.NAME, ModelService.NAME)
@@ -172,20 +170,7 @@ class Server:
 
     def wait_for_signal(self) -> None:
         """Blocks until SIGTERM or SIGINT; call it in the main thread."""
-        asked = threading.Event()
-
-        def ask(number: int, frame: FrameType | None) -> None:
-            asked.set()
-
-        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            # With a time-out: a signal that comes just before the wait begins, or on another thread, does not end it,
-            # and Python runs handlers only when this thread is awake.
-            while not asked.wait(_SIGNAL_S):
-                pass
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        wait_for_stop()
 
     def __enter__(self) -> Server:
         self.start()

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from serving.client import ServingError
+from serving.connection import open_channel
 from serving.gateway import messages
 from serving.gateway.events import Event
 
@@ -46,14 +47,7 @@ class GatewayClient:
         """
         self.address = address
         self.timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(
-            address,
-            options=(
-                ("grpc.enable_http_proxy", 0),
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.lb_policy_name", "round_robin"),
-            ),
-        )
+        self._channel = open_channel(address)
 
     def __enter__(self) -> GatewayClient:
         return self

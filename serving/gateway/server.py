@@ -7,10 +7,9 @@ with Gateway(store, client, GatewayOptions(port=0)) as gateway:
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from concurrent import futures
-from types import FrameType, TracebackType
+from types import TracebackType
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -22,6 +21,7 @@ from serving.gateway.metrics import Metrics, MetricsPort
 from serving.gateway.options import GatewayOptions
 from serving.gateway.service import RankingService
 from serving.gateway.store import HistoryStore
+from serving.stop_signal import wait_for_stop
 
 _LOG = logging.getLogger(__name__)
 _Status = health_pb2.HealthCheckResponse
@@ -118,19 +118,7 @@ class Gateway:
 
     def wait_for_signal(self) -> None:
         """Blocks until SIGTERM or SIGINT; call it in the main thread."""
-        asked = threading.Event()
-
-        def ask(number: int, frame: FrameType | None) -> None:
-            asked.set()
-
-        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            # With a time-out, as in serving.server: a signal must not be lost that comes just before the wait begins.
-            while not asked.wait(0.2):
-                pass
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        wait_for_stop()
 
     def __enter__(self) -> Gateway:
         self.start()
