@@ -78,6 +78,8 @@ class RankingService:
                 except StoreError as error:
                     code, message = _Code.INTERNAL, f"the store of histories: {error}"
                 except Exception:
+                    # Whatever it is, the call ends with a status and is counted; its text may hold what users asked
+                    # for, so it goes to the log alone.
                     _LOG.exception("%s failed", name)
                     code, message = _Code.INTERNAL, f"{name} failed in the gateway; its log says more."
             self._metrics.calls.labels(name, code.name).inc()
