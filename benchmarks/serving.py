@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--signature", nargs="+", default=["rank_indexed", "rank_indexed_xla"], help="soak: the first")
     parser.add_argument("--minutes", type=float, default=10.0, help="soak: of load")
     parser.add_argument("--swap-s", type=float, default=60.0, help="soak: seconds between new versions")
+    parser.add_argument("--settle-swaps", type=int, default=6, help="soak: new versions before it begins")
     parser.add_argument("--share", type=float, default=0.7, help="soak: of capacity")
     parser.add_argument("--capacity-s", type=float, default=20.0, help="soak: seconds of the closed loop")
     parser.add_argument("--out", type=Path, default=Path("runs/serving-speed"))
@@ -69,6 +70,7 @@ def main() -> None:
         soak = Soak(
             seconds=60 * options.minutes,
             swap_s=options.swap_s,
+            settle_swaps=options.settle_swaps,
             share=options.share,
             capacity_s=options.capacity_s,
             shape=Shape(1, options.length, options.candidates),

@@ -17,7 +17,7 @@ import numpy as np
 from seminar_tf.export import versions
 from serving.load.compare import LoadError
 from serving.load.draw import Drawer, Shape, serialized
-from serving.load.loops import Sample, closed_loop, open_loop, poisson
+from serving.load.loops import Sample, Target, closed_loop, open_loop, poisson
 from serving.load.process import ServerProcess
 from serving.load.report import OK, percentile, summarize
 from serving.load.target import GrpcTarget
@@ -27,6 +27,7 @@ WINDOW_S = 10.0
 FLAT_MIB_A_SWAP = 2.0
 _SETTLING_SWAPS = 2
 _MIB = 1 << 20
+_PATIENCE_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Soak:
     Attributes:
       seconds: of the load.
       swap_s: seconds between new versions.
+      settle_swaps: versions that come one after the other, under load, before anything is measured. A session's threads
+        take the C library's arenas as they come, and it is some swaps until each has held what a session needs.
       share: of the capacity measured before.
       capacity_s: seconds of the closed loop that measures it; a warm-up as long comes before.
       callers: calls in flight in that loop.
@@ -48,6 +51,7 @@ class Soak:
 
     seconds: float = 600.0
     swap_s: float = 60.0
+    settle_swaps: int = 6
     share: float = 0.7
     capacity_s: float = 20.0
     callers: int = 4
@@ -81,12 +85,13 @@ def run(models: Sequence[Path], base: Path, soak: Soak, arguments: Sequence[str]
         if first.status != OK:
             raise LoadError(f"the first call failed. {first.status}: {first.message}")
         closed_loop(target, requests, soak.callers, soak.capacity_s)
+        settled = _settle(models, base, soak, target, requests)
         capacity = summarize(closed_loop(target, requests, soak.callers, soak.capacity_s))
         stop, memory, swaps = threading.Event(), [], []
         start = time.monotonic()
         helpers = [
             threading.Thread(target=_watch, args=(server, soak.memory_s, start, memory, stop)),
-            threading.Thread(target=_publish, args=(models, base, soak, start, swaps, stop)),
+            threading.Thread(target=_publish, args=(models, base, soak, settled, start, swaps, stop)),
         ]
         for helper in helpers:
             helper.start()
@@ -118,19 +123,43 @@ def _watch(
             return
 
 
+def _settle(models: Sequence[Path], base: Path, soak: Soak, target: Target, requests: Sequence[bytes]) -> int:
+    """Swaps as fast as the server follows, under load; returns the last version.
+
+    Raises:
+      LoadError: a version does not come up.
+    """
+    for version in range(2, soak.settle_swaps + 2):
+        _next(models, base, version)
+        end = time.monotonic() + _PATIENCE_S
+        while all(s.reply.version != version for s in closed_loop(target, requests, soak.callers, 1.0)):
+            if time.monotonic() > end:
+                raise LoadError(f"version {version} did not answer within {_PATIENCE_S:g} s of its publishing.")
+    return soak.settle_swaps + 1
+
+
+def _next(models: Sequence[Path], base: Path, version: int) -> None:
+    """Publishes a version; folders that no server needs any more go."""
+    versions.publish(models[(version - 1) % len(models)], base, version)
+    shutil.rmtree(base / str(version - 2), ignore_errors=True)
+
+
 def _publish(
-    models: Sequence[Path], base: Path, soak: Soak, start: float, swaps: list[tuple[int, float]], stop: threading.Event
+    models: Sequence[Path],
+    base: Path,
+    soak: Soak,
+    version: int,
+    start: float,
+    swaps: list[tuple[int, float]],
+    stop: threading.Event,
 ) -> None:
-    """A version at every multiple of `swap_s` but the end; folders that no server needs any more go."""
-    version = 1
-    while True:
-        moment = start + version * soak.swap_s
+    """A version after `version` at every multiple of `swap_s` but the end."""
+    for number in itertools.count(1):
+        moment = start + number * soak.swap_s
         if moment >= start + soak.seconds or stop.wait(max(moment - time.monotonic(), 0.0)):
             return
-        version += 1
-        versions.publish(models[(version - 1) % len(models)], base, version)
-        swaps.append((version, time.monotonic() - start))
-        shutil.rmtree(base / str(version - 2), ignore_errors=True)
+        _next(models, base, version + number)
+        swaps.append((version + number, time.monotonic() - start))
 
 
 def _first_answers(swaps: list[tuple[int, float]], samples: list[Sample], start: float) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ with Server((ModelSource("ranker", "runs/demo/serving/ranker"),), ServerOptions(
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from pathlib import Path
@@ -108,7 +109,9 @@ class Server:
         Raises:
           ServerError: an address cannot be bound, or the keys are of no use.
         """
-        keep_freed_memory()
+        # As many heaps as cores. Sessions come and go with threads of their own: of the 8 a core that glibc allows,
+        # each swap of versions would fill others.
+        keep_freed_memory(arenas=os.cpu_count())
         self._bind()
         self.models.refresh()
         self._grpc.start()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,28 @@ print(json.dumps([return_freed_memory(), full, kept, resident()]))
 """
 
 
+_ARENAS = """
+import ctypes, sys, threading
+from seminar_tf.memory import keep_freed_memory
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+assert keep_freed_memory(int(sys.argv[1]) if len(sys.argv) > 2 else None)
+barrier = threading.Barrier(6)
+
+def allocate():
+    libc.malloc(100)
+    barrier.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(6)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+file = ctypes.c_void_p(libc.fopen(sys.argv[-1].encode(), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+
+
 def _run(script: str = _SCRIPT, **environment: str) -> list:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     command = [sys.executable, "-c", script]
@@ -69,3 +92,12 @@ def test_freed_memory_goes_back_when_told() -> None:
     assert returned is True
     # 229 MiB were freed: kept by the first setting, gone after the call.
     assert kept > full - 20 and after < kept - 200
+
+
+@pytest.mark.parametrize(("arguments", "least", "most"), [((), 6, 8), (("2",), 1, 2)])
+def test_threads_share_heaps(arguments: tuple[str, ...], least: int, most: int, tmp_path: Path) -> None:
+    """Six threads that allocate at once have a heap each, or as many as are allowed."""
+    report = tmp_path / "malloc.xml"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    subprocess.run([sys.executable, "-c", _ARENAS, *arguments, str(report)], env=clean, check=True)
+    assert least <= report.read_text(encoding="ascii").count("<heap nr=") <= most

@@ -57,3 +57,7 @@ def main() -> None:
         # Markup would swallow a path with [brackets] in it.
         Console(stderr=True).print("error:", str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sqlite3
 import time
 from collections.abc import Callable
@@ -12,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import TINY, report, start
+from tests.e2e.commands import TINY, report, run
 from tests.e2e.conftest import FinishedRun
+from tests.preloaded import Preloaded
 
 # In the order in which they run. The Resolver is not among them: it has no executor to be killed in.
 COMPONENTS = (
@@ -81,19 +80,19 @@ def kill_at(root: Path, dataset: Path, component: str, delay: float) -> bool:
       Whether the kill came before the pipeline's own end.
     """
     reached = in_the_middle(root, component)
-    process = start("run", "--config", str(TINY), "--data", str(dataset), "--root", str(root))
+    printed = root.with_name(f"until-{component}.txt")
+    command = ("run", "--config", str(TINY), "--data", str(dataset), "--root", str(root))
+    process = Preloaded("seminar_tf.cli.main", *command, output=printed)
     deadline = time.monotonic() + 300
     try:
         while not reached():
-            assert process.poll() is None, f"the run ended before {component} began:\n{process.stdout.read()}"
+            assert process.poll() is None, f"the run ended before {component} began:\n{printed.read_text()}"
             assert time.monotonic() < deadline, f"{component} did not begin within 300 s"
             time.sleep(0.005)
         time.sleep(delay)
         alive = process.poll() is None
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.kill()
     return alive
 
 
@@ -109,9 +108,7 @@ def test_killed_in_every_component_then_finished_gives_the_unbroken_metrics(
         state = newest_state(root, component)
         assert state == RUNNING or (component in BRIEF and state == COMPLETE), (component, state)
 
-    process = start("run", "--config", str(TINY), "--data", str(finished.dataset), "--root", str(root))
-    printed, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, printed
+    run("run", "--config", str(TINY), "--data", str(finished.dataset), "--root", str(root))
 
     expected, actual = finished.report, report(root)
     assert actual["metrics"] == expected["metrics"]

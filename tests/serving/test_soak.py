@@ -16,14 +16,21 @@ MACHINE = {"commit": "abc1234", "tensorflow": "2.16.2", "cores": 2, "load": 0.5}
 def test_a_short_soak(exported, tmp_path):
     models = [exported[0] / name for name in ("one", "two")]
     soak = Soak(
-        seconds=4.0, swap_s=1.5, share=0.3, capacity_s=0.3, callers=2, shape=Shape(1, 12, 5), memory_s=0.1
-    )  # fmt: skip
+        seconds=4.0,
+        swap_s=1.5,
+        settle_swaps=1,
+        share=0.3,
+        capacity_s=0.3,
+        callers=2,
+        shape=Shape(1, 12, 5),
+        memory_s=0.1,
+    )
     found = run(models, tmp_path / "versions", soak, arguments=("--poll", "0.1"))
     assert found["failed"] == 0 and found["summary"]["errors"] == {}
-    assert [swap["version"] for swap in found["swaps"]] == [2, 3]
+    assert [swap["version"] for swap in found["swaps"]] == [3, 4]
     assert found["swaps"][0]["published_s"] >= 1.5
     assert sum(found["answers_by_version"].values()) == found["summary"]["calls"] > 0
-    assert 1 in found["answers_by_version"] and set(found["answers_by_version"]) <= {1, 2, 3}
+    assert 2 in found["answers_by_version"] and set(found["answers_by_version"]) <= {2, 3, 4}
     assert sum(window["calls"] for window in found["windows"]) == found["summary"]["calls"]
     assert len(found["memory"]) > 10 and all(row["mib"] > 50 for row in found["memory"])
     text = serving_report.soak_text(found | {"machine": MACHINE})

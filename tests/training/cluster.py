@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.preloaded import Preloaded
 
 
-def start_task(arguments: list[str], cluster: dict | None = None, role: str = "", index: int = 0) -> subprocess.Popen:
-    """A process of tests.training.<module>; its output goes to the test's."""
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"} | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+def start_task(module: str, *arguments: str, cluster: dict | None = None, role: str = "", index: int = 0) -> Preloaded:
+    """A process of tests.training.<module>, as task `index` of `role` where there is a cluster."""
+    environment = {}
     if cluster:
         environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": role, "index": index}})
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    return Preloaded(f"tests.training.{module}", *arguments, **environment)
 
 
 def free_ports(count: int) -> list[str]:

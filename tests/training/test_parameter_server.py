@@ -15,9 +15,11 @@ def test_workers_train_sharded_tables(stage: str, tmp_path) -> None:
     ports = free_ports(5)
     cluster = {"chief": ports[:1], "worker": ports[1:3], "ps": ports[3:]}
     out = tmp_path / "report.json"
-    arguments = ["tests.training.server_run", stage, str(out)]
-    served = [start_task(arguments, cluster, role, n) for role in ("worker", "ps") for n in range(2)]
-    chief = start_task(arguments, cluster, "chief")
+    roles = [(role, n) for role in ("worker", "ps") for n in range(2)]
+    *served, chief = [
+        start_task("server_run", stage, str(out), cluster=cluster, role=role, index=n)
+        for role, n in (*roles, ("chief", 0))
+    ]
     try:
         assert chief.wait(300) == 0
     finally:

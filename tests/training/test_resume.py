@@ -1,23 +1,11 @@
 """A run that is killed in the middle of an epoch ends with the bits of the unbroken one."""
 
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 
+from tests.training.cluster import start_task
 from tests.training.corpus import make_users, write_segments
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def run(folder, name, kill_after):
-    command = [sys.executable, "-m", "tests.training.resume_run", str(folder), name, str(kill_after)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}, stdout=subprocess.DEVNULL, stderr=None
-    )
 
 
 def test_killed_and_unbroken_runs_end_with_the_same_bits(tmp_path):
@@ -25,11 +13,12 @@ def test_killed_and_unbroken_runs_end_with_the_same_bits(tmp_path):
     write_segments(tmp_path, users)
     steps = -(-sum(len(user.targets["train"]) for user in users) // 16)
     assert steps >= 8, "the kill below must fall in the middle of an epoch"
-    unbroken = run(tmp_path, "unbroken", 0)
+    unbroken = start_task("resume_run", str(tmp_path), "unbroken", "0")
     # In epoch 1, two steps after its first checkpoint.
-    assert run(tmp_path, "killed", steps + 5).wait() == -signal.SIGKILL
-    assert run(tmp_path, "killed", 0).wait() == 0
-    assert unbroken.wait() == 0
+    killed = start_task("resume_run", str(tmp_path), "killed", str(steps + 5))
+    assert killed.wait(300) == -signal.SIGKILL
+    assert start_task("resume_run", str(tmp_path), "killed", "0").wait(300) == 0
+    assert unbroken.wait(300) == 0
     with np.load(tmp_path / "unbroken.npz") as one, np.load(tmp_path / "killed.npz") as two:
         assert sorted(one.files) == sorted(two.files)
         assert not one["resumed"] and two["resumed"]

@@ -19,7 +19,7 @@ def _run(folder: Path, stage: str, strategy: str) -> dict[str, np.ndarray]:
     outs = [folder / f"{stage}-{strategy}-{n}.npz" for n in range(2 if strategy == "multi_worker" else 1)]
     cluster = {"worker": free_ports(2)} if strategy == "multi_worker" else None
     processes = [
-        start_task(["tests.training.strategy_run", stage, strategy, str(out)], cluster, "worker", n)
+        start_task("strategy_run", stage, strategy, str(out), cluster=cluster, role="worker", index=n)
         for n, out in enumerate(outs)
     ]
     try:
