@@ -94,7 +94,7 @@ def search_recall(
         raise MetadataError(f"{served} has signatures {found}, expected {SEARCH_SIGNATURE!r}.")
     search = loaded.signatures[SEARCH_SIGNATURE]
     specs = {name: tf.TensorSpec([None] * len(given.shape), given.dtype) for name, given in INDEXED.items()}
-    exactly = tf.function(exact.search_scores, input_signature=[specs])
+    exactly = tf.function(exact.search_scores, input_signature=[specs], autograph=False)
     length = metadata.model.serving_history_length
     pairs, recalls = [], []
     for batch in _batches(requests, metadata.catalog, candidates, length, seed, split):

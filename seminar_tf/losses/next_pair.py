@@ -35,6 +35,8 @@ class NextPairLoss(tf.keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         with _float32():
             self.task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
+        # It asks for the len() of a tensor, which needs autograph; training steps are traced without.
+        self._call_task = tf.autograph.to_graph(type(self.task).call, recursive=False)
 
     def call(
         self,
@@ -68,7 +70,8 @@ class NextPairLoss(tf.keras.layers.Layer):
         # TFRS clips probabilities at 1e-6, so they are scaled up to keep rare items of huge catalogs apart.
         probability = probability / tf.maximum(tf.reduce_max(probability), 1e-30)
         with _float32():
-            total = self.task(
+            total = self._call_task(
+                self.task,
                 users,
                 tf.concat([pairs, uniform_pairs], axis=0),
                 sample_weight=weight,

@@ -55,6 +55,8 @@ class MultiLossModel(tf.keras.Model):
         """[2] int32: (seed, steps taken)."""
         return tf.stack([tf.constant(self.seed, tf.int32), tf.cast(self.optimizer.iterations, tf.int32)])
 
+    # Nothing in a model is written for autograph, which would take most of the time before the first step.
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step of the optimizer on a batch dict (or the tuple that Keras wraps it in)."""
         batch = tf.keras.utils.unpack_x_y_sample_weight(batch)[0]
@@ -79,6 +81,7 @@ class MultiLossModel(tf.keras.Model):
             pairs = [(g, v) for g, (_, v) in zip(clipped, pairs)]
         self.optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
 
+    @tf.autograph.experimental.do_not_convert
     def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The losses of a batch, with draws that are the same in every evaluation."""
         batch = tf.keras.utils.unpack_x_y_sample_weight(batch)[0]

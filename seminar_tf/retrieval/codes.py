@@ -101,7 +101,7 @@ class CompiledAdc(CodeSearch):
         """See SearchMethod."""
         return self._compiled(*self.tables_of(items, queries), *index)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def _compiled(
         self, of_items: tf.Tensor, of_query: tf.Tensor, items: tf.Tensor, query: tf.Tensor, gamma: tf.Tensor
     ) -> tf.Tensor:

@@ -32,6 +32,7 @@ class CalibrationReader:
         self._logits = tf.function(
             lambda batch: {task: tf.cast(x, tf.float32) for task, x in model(batch, training=False).items()},
             input_signature=[data.element_spec],
+            autograph=False,
         )
 
     def read(self) -> dict[str, Reliability]:

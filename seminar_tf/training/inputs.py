@@ -132,6 +132,8 @@ class MemoryEpochs:
         order = tf.constant(np.random.default_rng(key).permutation(self.rows), tf.int64)
         size = self._batch_size
 
+        # Autograph would take longer than tracing, here and below, and has nothing to convert.
+        @tf.autograph.experimental.do_not_convert
         def cut(step: tf.Tensor) -> Batch:
             requests = order[step * size : (step + 1) * size]
             return self._cutter(self._block, requests, requests, number)
@@ -168,12 +170,14 @@ class StreamedEpochs:
         files = [self._files[n] for n in np.random.default_rng(key).permutation(len(self._files))]
         size = self._batch_size
 
+        @tf.autograph.experimental.do_not_convert
         def batches(block_number: tf.Tensor, serialized: tf.Tensor) -> tf.data.Dataset:
             block = self._to_block(parse_segments(serialized, self._tasks))
             count = request_count(block)
             seed = tf.stack([tf.constant(key >> 1, tf.int64), block_number])
             order = tf.random.experimental.stateless_shuffle(tf.range(count), seed)
 
+            @tf.autograph.experimental.do_not_convert
             def cut(step: tf.Tensor) -> Batch:
                 requests = order[step * size : (step + 1) * size]
                 return self._cutter(block, requests, block_number * 2**32 + requests, number)

@@ -42,7 +42,9 @@ class LiveRanker:
         self.history_length = history_length
         # One trace for every width of candidates and attributes.
         signature = [{name: tf.TensorSpec(shape, dtype) for name, (shape, dtype) in _BATCH.items()}]
-        self._logits = tf.function(lambda batch: model(batch, training=False)[task], input_signature=signature)
+        self._logits = tf.function(
+            lambda batch: model(batch, training=False)[task], input_signature=signature, autograph=False
+        )
 
     def score(self, batch: dict[str, np.ndarray]) -> np.ndarray:
         """Logits of the candidates, (B, N) float32: they rank as probabilities do."""

@@ -161,7 +161,12 @@ def read_segments(files: Sequence[str], tasks: Sequence[str]) -> Iterable[Segmen
       Segments of at most PARSE_BATCH users, as NumPy arrays.
     """
     dataset = record_dataset(files).batch(PARSE_BATCH)
-    dataset = dataset.map(lambda batch: parse_segments(batch, tasks), num_parallel_calls=tf.data.AUTOTUNE)
+
+    @tf.autograph.experimental.do_not_convert
+    def parse(batch: tf.Tensor) -> Segments:
+        return parse_segments(batch, tasks)
+
+    dataset = dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
     yield from dataset.prefetch(2).as_numpy_iterator()
 
 

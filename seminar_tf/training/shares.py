@@ -48,6 +48,7 @@ def share(dataset: tf.data.Dataset, replicas: int, worker: int = 0, workers: int
     """
     local = replicas // workers
 
+    @tf.autograph.experimental.do_not_convert
     def cut(batch: Batch) -> tf.data.Dataset:
         size = tf.shape(tf.nest.flatten(batch)[0])[0]
         rows = (size + replicas - 1) // replicas

@@ -180,7 +180,7 @@ def agree(strategy: tf.distribute.Strategy, values: dict[str, float]) -> dict[st
     task = strategy.cluster_resolver
     chief = Task(task.task_type, task.task_id, task.cluster_spec().as_dict()).is_chief
 
-    @tf.function
+    @tf.function(autograph=False)
     def chosen(row: tf.Tensor) -> tf.Tensor:
         def mine() -> tf.Tensor:
             context = tf.distribute.get_replica_context()

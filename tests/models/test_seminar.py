@@ -260,7 +260,7 @@ def test_one_graph_serves_every_width_and_length(tmp_path) -> None:
     spec = {name: tf.TensorSpec(wide[name], toy.batch()[name].dtype, name) for name in names}
     module = tf.Module()
     module.model = model
-    module.score = tf.function(lambda batch: model(batch)["click"], input_signature=[spec])
+    module.score = tf.function(lambda batch: model(batch)["click"], input_signature=[spec], autograph=False)
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
     for rows, length, candidates in ((1, 3, 1), (4, 9, 20), (2, 30, 17)):

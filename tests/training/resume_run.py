@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-import seminar_tf  # noqa: F401  (before tensorflow)
 from seminar_tf.config import EvaluationConfig, ModelConfig, TrainConfig
 from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.features.vocabulary import FeatureSizes
@@ -29,6 +27,8 @@ from seminar_tf.training.ranking import LiveRanker, ranking_metrics
 from seminar_tf.training.requests import load_requests, load_users
 from seminar_tf.training.state import TrainingState
 from tests.training.corpus import ITEMS, QUERIES
+
+import tensorflow as tf  # isort: skip  (seminar_tf settles the Keras version before)
 
 TASKS = ("click",)
 SEED = 3

@@ -10,13 +10,13 @@ import json
 import sys
 from pathlib import Path
 
-import tensorflow as tf
-
 from seminar_tf.training import strategy as strategies
 from seminar_tf.training.loop import Monitor, compile_model, train
 from seminar_tf.training.state import TrainingState
 from tests.models import toy
 from tests.training.strategy_run import TRAIN, Batches, build
+
+import tensorflow as tf  # isort: skip  (seminar_tf settles the Keras version before)
 
 
 def main(stage: str, out: Path) -> None:

@@ -12,12 +12,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from seminar_tf.training import strategy as strategies
 from seminar_tf.training.loop import Monitor, compile_model, make_deterministic, train
 from seminar_tf.training.state import TrainingState
 from tests.models import toy
+
+import tensorflow as tf  # isort: skip  (seminar_tf settles the Keras version before)
 
 TRAIN = dataclasses.replace(
     toy.TRAIN, listwise_weight=0.5, clip_norm=0.5, learning_rate=0.01, epochs=2, patience=2, steps_per_checkpoint=2
