@@ -22,8 +22,8 @@ def keep_freed_memory(arenas: int | None = None) -> bool:
     free memory. Whoever sets one of glibc's own MALLOC_ variables has chosen already and is left alone.
 
     Args:
-      arenas: heaps that threads share; None leaves glibc's 8 a core. Each keeps what it once held: a server whose
-        versions come and go with threads of their own fills one after the other.
+      arenas: heaps that threads share; None leaves glibc's 8 a core. Each keeps what it once held, in pieces: where
+        models come and go, fewer heaps fragment less. Threads that have one already stay with it.
 
     Returns:
       Whether the setting was made; False under another C library, which is no error.

@@ -7,7 +7,6 @@ with Server((ModelSource("ranker", "runs/demo/serving/ranker"),), ServerOptions(
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from pathlib import Path
@@ -109,9 +108,7 @@ class Server:
         Raises:
           ServerError: an address cannot be bound, or the keys are of no use.
         """
-        # As many heaps as cores. Sessions come and go with threads of their own: of the 8 a core that glibc allows,
-        # each swap of versions would fill others.
-        keep_freed_memory(arenas=os.cpu_count())
+        keep_freed_memory()
         self._bind()
         self.models.refresh()
         self._grpc.start()

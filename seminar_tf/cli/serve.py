@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from seminar_tf.cli.console import quiet_native_logs
+from seminar_tf.memory import keep_freed_memory
 
 _FILE = click.Path(dir_okay=False)
 
@@ -63,6 +64,9 @@ def command(
         raise click.UsageError("give one of --model-dir and --model-config.")
     if monitoring_config_file is not None and monitoring_port is None:
         raise click.UsageError("--monitoring-config-file says where on a port the metrics are: give --monitoring-port.")
+    # Before any thread takes a heap of its own. Sessions come and go with their threads, and what a dropped version
+    # leaves in their heaps is in pieces that the next one does not fit in.
+    keep_freed_memory(arenas=1)
     quiet_native_logs()
     # Its loader of v1 sessions, which TensorFlow Serving uses as well, announces that it is deprecated.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
