@@ -9,9 +9,11 @@ _WAITING_ROWS = 1_000_000
 
 
 class IdSet:
-    """A growing set of string ids, held as one Arrow array.
+    """A growing set of string ids, held in Arrow arrays, one for each last character that an id has.
 
-    New ids wait in batches and are merged when they outnumber what is held, so adding n ids takes O(n) in all.
+    Arrow's hash table of some ids takes several times the room of the ids themselves. Going through one last character
+    at a time keeps that to a tenth or less. New ids wait in batches and are merged when they outnumber what is held,
+    so adding n ids takes O(n) in all.
     """
 
     def __init__(self, waiting_rows: int = _WAITING_ROWS) -> None:
@@ -19,32 +21,42 @@ class IdSet:
         waiting_rows: ids that may wait before the first merge.
         """
         self._least = waiting_rows
-        self._held = pa.array([], pa.string())
+        self._held: dict[str, pa.Array] = {}
+        self._held_count = 0
         self._waiting: list[pa.Array] = []
-        self._count = 0
+        self._waiting_count = 0
 
     def add(self, ids: pa.ChunkedArray | pa.Array) -> None:
         """Adds ids; repeated ones change nothing."""
         new = pc.unique(ids)
         self._waiting.append(new)
-        self._count += len(new)
-        if self._count >= max(self._least, len(self._held)):
+        self._waiting_count += len(new)
+        if self._waiting_count >= max(self._least, self._held_count):
             self._merge()
 
-    def values(self) -> pa.Array:
-        """The distinct ids, in order of first appearance."""
-        self._merge()
-        return self._held
-
     def without(self, other: IdSet) -> pa.Array:
-        """The ids that `other` lacks, in order of first appearance."""
-        mine = self.values()
-        return mine.filter(pc.invert(pc.is_in(mine, value_set=other.values())))
+        """The ids that `other` lacks: ordered by last character, then by first appearance."""
+        self._merge()
+        other._merge()
+        lacking = [pa.array([], pa.string())]
+        for last, ids in sorted(self._held.items()):
+            known = other._held.get(last)
+            lacking.append(ids if known is None else ids.filter(pc.invert(pc.is_in(ids, value_set=known))))
+        return pa.concat_arrays(lacking)
 
     def __len__(self) -> int:
-        return len(self.values())
+        self._merge()
+        return self._held_count
 
     def _merge(self) -> None:
-        if self._waiting:
-            self._held = pc.unique(pa.concat_arrays([self._held, *self._waiting]))
-            self._waiting, self._count = [], 0
+        if not self._waiting:
+            return
+        waiting = pa.concat_arrays(self._waiting)
+        self._waiting, self._waiting_count = [], 0
+        # The last character and not the first: of numbers and ASINs it is spread evenly.
+        lasts = pc.utf8_slice_codeunits(waiting, -1, 2**31 - 1)
+        for last in pc.unique(lasts).to_pylist():
+            new = waiting.filter(pc.equal(lasts, last))
+            held = self._held.get(last)
+            self._held[last] = pc.unique(new if held is None else pa.concat_arrays([held, new]))
+        self._held_count = sum(len(ids) for ids in self._held.values())
