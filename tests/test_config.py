@@ -28,6 +28,18 @@ def test_the_configs_that_are_shipped_are_valid(path):
     assert config_io.from_yaml(PipelineConfig, path).name
 
 
+@pytest.mark.parametrize("name, length, kept", [("kuaisar", 1000, 200), ("amazon-movies-tv", 100, 50)])
+def test_the_configs_of_the_papers_datasets_hold_its_settings(name, length, kept):
+    read = config_io.from_yaml(PipelineConfig, CONFIGS[0].with_name(f"{name}.yaml"))
+    assert (read.model.history_length, read.model.top_k, read.model.dim, read.model.heads) == (length, kept, 64, 4)
+    for stage in (read.psu, read.seminar):
+        assert (stage.epochs, stage.batch_size, stage.learning_rate) == (1, 256, 1e-3)
+    assert (read.data.split, read.data.targets) == ("leave_last_out", "events")
+    measured = read.evaluation
+    assert (measured.candidates, measured.negatives, measured.exclude_history) == ("sampled", 99, True)
+    assert measured.cutoffs == (5, 10, 50)
+
+
 def test_values_reach_their_fields(tmp_path):
     text = "name: x\nmodel: {channels: [text], top_k: 7}\npsu: {epochs: 3}\nseminar: {clip_norm: 2}\nseed: 0\n"
     read = _yaml(tmp_path, text)

@@ -31,8 +31,9 @@ DUPLICATE_CANDIDATE = "duplicate_candidate"
 DUPLICATE_ITEM = "duplicate_item"
 DUPLICATE_USER = "duplicate_user"
 UNPARSABLE_ROW = "unparsable_row"  # set by adapters that read text files
+BAD_FIELD = "bad_field"  # set by adapters: an optional field that cannot be read
 
-FIELD_REASONS = (BAD_VECTOR, BAD_IMAGE)
+FIELD_REASONS = (BAD_VECTOR, BAD_IMAGE, BAD_FIELD)
 
 REJECTED_SCHEMA = pa.schema(
     [
@@ -41,6 +42,8 @@ REJECTED_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("row_number", pa.int64()),
         ("row", pa.string()),
+        # The source's own name of the field at fault, where an adapter knows it; null otherwise.
+        ("field", pa.string()),
     ]
 )
 
@@ -49,7 +52,12 @@ PROVENANCE = ("_source", "_row_number")
 
 
 def rejected_rows(
-    rows: Sequence[str], numbers: Sequence[int] | np.ndarray, reason: str | Sequence[str], table: str, source: str
+    rows: Sequence[str],
+    numbers: Sequence[int] | np.ndarray,
+    reason: str | Sequence[str],
+    table: str,
+    source: str,
+    field: str | Sequence[str | None] | None = None,
 ) -> pa.Table:
     """Builds dead letters of rows that never became Arrow rows, such as unparsable lines.
 
@@ -59,15 +67,23 @@ def rejected_rows(
       reason: one for all, or one for each.
       table: canonical table that the rows were meant for.
       source: file they come from.
+      field: field at fault, one for all, or one for each; None where it is not known.
     """
     count = len(rows)
     reasons = [reason] * count if isinstance(reason, str) else list(reason)
-    columns = [[table] * count, reasons, [source] * count, np.asarray(numbers, np.int64), list(rows)]
+    fields = [field] * count if field is None or isinstance(field, str) else list(field)
+    columns = [[table] * count, reasons, [source] * count, np.asarray(numbers, np.int64), list(rows), fields]
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, REJECTED_SCHEMA)], schema=REJECTED_SCHEMA)
 
 
 def reject(
-    original: pa.Table, bad: np.ndarray, reason: str | Sequence[str], table: str, source: str, row_offset: int = 0
+    original: pa.Table,
+    bad: np.ndarray,
+    reason: str | Sequence[str],
+    table: str,
+    source: str,
+    row_offset: int = 0,
+    field: str | Sequence[str | None] | None = None,
 ) -> pa.Table:
     """Builds dead letters of the marked rows of an Arrow table.
 
@@ -78,6 +94,7 @@ def reject(
       table: canonical table's name.
       source: file the rows come from; PROVENANCE columns of `original`, where it has them, win.
       row_offset: number in `source` of the first row of `original`.
+      field: field at fault, one for all, or one for each rejected row; None where it is not known.
 
     Returns:
       One row of REJECTED_SCHEMA for each marked row.
@@ -89,7 +106,7 @@ def reject(
         sources, numbers = rows[PROVENANCE[0]].to_pylist(), rows[PROVENANCE[1]].to_numpy()
         rows = rows.drop(list(PROVENANCE))
     text = [json.dumps(_plain(row), ensure_ascii=False, sort_keys=True) for row in rows.to_pylist()]
-    made = rejected_rows(text, numbers, reason, table, source)
+    made = rejected_rows(text, numbers, reason, table, source, field)
     return made.set_column(2, REJECTED_SCHEMA.field("source"), pa.array(sources, pa.string()))
 
 

@@ -84,10 +84,10 @@ REQUESTS = pa.schema(
 )
 
 
-def ingest(path: Path, out: Path, span: int = 1, **data: Any) -> standard_artifacts.Examples:
-    """Runs the executor as TFX would, and returns the artifact it filled."""
+def ingest(path: Path, out: Path, span: int = 1, moment: int = NOW_MS, **data: Any) -> standard_artifacts.Examples:
+    """Runs the executor as TFX would, at a moment in ms since 1970, and returns the artifact it filled."""
     config = DataConfig(path=str(path), **({"partitions": 3} | data))
-    settings = IngestSettings(data=config, dataset=describe(path), image_size=4, now_ms=NOW_MS)
+    settings = IngestSettings(data=config, dataset=describe(path), image_size=4, now_ms=moment)
     artifact = standard_artifacts.Examples()
     artifact.uri = str(out)
     context = BaseBeamExecutor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=str(out), unique_id="1")
