@@ -12,8 +12,8 @@ class EvaluationConfig:
     """What the Evaluator measures and what a model must reach to be pushed (docs/evaluation.md).
 
     Attributes:
-      candidates: `full` (rank among the whole catalog), `sampled` (the true item and `negatives` others, uniform over the
-        catalog) or `popular` (the others in proportion to their train counts).
+      candidates: `full` (rank among the whole catalog), `sampled` (the true item and `negatives` others, uniform over
+        the catalog) or `popular` (the others in proportion to their train counts).
       negatives: with `sampled` and `popular`, negatives per target, drawn anew for each split and seed.
       cutoffs: k of NDCG@k and HIT@k.
       exclude_history: leave items of the visible history out of the candidates.

@@ -141,8 +141,8 @@ def impression_metrics(labels: np.ndarray, scores: np.ndarray, users: np.ndarray
     """All metrics of one task.
 
     Args:
-      labels: (R,) in [0, 1], NaN where unknown; such rows are left out. Above 0.5 came true; log loss and the mean label
-        take the number itself.
+      labels: (R,) in [0, 1], NaN where unknown; such rows are left out. Above 0.5 came true; log loss and the mean
+        label take the number itself.
       scores: (R,) probabilities.
       users: (R,) user of each impression.
 
@@ -220,11 +220,11 @@ def score_impressions(model: TaskModel, requests: Sequence[Request], tasks: Sequ
     """
     labels = []
     for request in requests:
-        shape = None if request.labels is None else request.labels.shape
-        if shape != (len(request.target_item), len(tasks)):
+        shape, wanted = None if request.labels is None else request.labels.shape, (len(request.target_item), len(tasks))
+        if shape != wanted:
             raise SegmentError(
-                f"request {request.name} has labels of shape {shape}, expected {(len(request.target_item), len(tasks))}: "
-                f"one for each target and task of {list(tasks)}."
+                f"request {request.name} has labels of shape {shape}, expected {wanted}: one for each target and task "
+                f"of {list(tasks)}. Load requests with every_label=True."
             )
         labels.append(request.labels)
     none = np.empty((0, len(tasks)), np.float32)

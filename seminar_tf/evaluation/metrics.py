@@ -103,15 +103,16 @@ def check_invariants(values: Mapping[str, np.ndarray], where: str = "") -> None:
     NDCG@k <= HIT@k, NDCG and HIT monotone in k.
 
     Args:
-      values: name -> values by request, or means; the cutoffs are read from the names, other metrics passed over. A NaN,
-        the mean of nothing, breaks no bound.
+      values: name -> values by request, or means; the cutoffs are read from the names, other metrics passed over. A
+        NaN, the mean of nothing, breaks no bound.
       where: what the row is of, for the message.
 
     Raises:
       InvariantError: naming the two metrics and their values.
     """
     told = f" ({where})" if where else ""
-    cutoffs = sorted(int(name.removeprefix("ndcg_at_")) for name in values if name.startswith("ndcg_at_"))
+    ends = (name.removeprefix("ndcg_at_") for name in values if name.startswith("ndcg_at_"))
+    cutoffs = sorted(int(end) for end in ends if end.isdigit())
 
     def at_most(low: str, high: str, factor: float = 1.0) -> None:
         if low not in values or high not in values:
@@ -127,7 +128,7 @@ def check_invariants(values: Mapping[str, np.ndarray], where: str = "") -> None:
                 "wrongly."
             )
 
-    for name in (*(f(k) for f in (ndcg_name, hit_name) for k in cutoffs), MRR):
+    for name in metric_names(cutoffs):
         x = np.asarray(values.get(name, 0.0))
         if np.any((x < -_TOLERANCE) | (x > 1 + _TOLERANCE)):
             raise InvariantError(
@@ -137,9 +138,9 @@ def check_invariants(values: Mapping[str, np.ndarray], where: str = "") -> None:
     for k in cutoffs:
         at_most(ndcg_name(k), hit_name(k))
         at_most(hit_name(k), MRR, float(k))
-    for name in (ndcg_name, hit_name):
-        for small, large in itertools.pairwise(cutoffs):
-            at_most(name(small), name(large))
+    for small, large in itertools.pairwise(cutoffs):
+        at_most(ndcg_name(small), ndcg_name(large))
+        at_most(hit_name(small), hit_name(large))
     at_most(hit_name(1), ndcg_name(1))
 
 

@@ -82,8 +82,8 @@ def load_requests(users: UserSegments, task: int, history_length: int, every_lab
       users: of `load_users`.
       task: column of the label that says which targets are positive.
       history_length: L.
-      every_label: carry the labels of all tasks too (`Request.labels`), as metrics of impressions want them; targets that
-        only another task knows are then there as well, with NaN as the primary label.
+      every_label: carry the labels of all tasks too (`Request.labels`), as metrics of impressions want them; targets
+        that only another task knows are then there as well, with NaN as the primary label.
 
     Returns:
       Requests by user, then by position.
