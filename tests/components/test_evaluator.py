@@ -113,7 +113,7 @@ def test_full_ranking_slices_labels_and_blessing(toy: tuple[Toy, Path]) -> None:
     assert_close(found["overall"], {name: float(v.mean()) for name, v in values.items()} | {"requests": len(users)})
     # TensorFlow's sigmoid may differ from NumPy's in the last bit of a float32, not in what is tied.
     shown = logged(data, table, users)
-    assert 0 < shown["one_class_users"] + shown["like_one_class_users"] and shown["auc"] != shown["gauc"]
+    assert shown["one_class_users"] + shown["like_one_class_users"] > 0 and shown["auc"] != shown["gauc"]
     for name, value in shown.items():
         assert found["overall"][name] == pytest.approx(value, abs=2e-7), name
     assert found["baseline"] == {} and found["change"] == {}
