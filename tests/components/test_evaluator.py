@@ -13,8 +13,10 @@ import pytest
 from seminar_tf.config import EvaluationConfig, PipelineConfig
 from seminar_tf.data.dataset import DatasetSpec
 from seminar_tf.evaluation import metrics
+from seminar_tf.evaluation.candidates import PopularNegatives, draw_negatives
 from seminar_tf.evaluation.impressions import Impressions
 from seminar_tf.evaluation.ranks import Ranks
+from seminar_tf.evaluation.requests import Request
 from tests.components.evaluation_fixtures import ITEMS, LIKE_FACTOR, OOV, TASKS, Toy, export, make_toy, write_examples
 
 import tensorflow_model_analysis as tfma  # isort: skip
@@ -23,6 +25,7 @@ from tfx.components.evaluator.executor import Executor  # isort: skip
 from tfx.types import standard_artifacts  # isort: skip
 
 from components.evaluator.eval_config import eval_config  # isort: skip
+from components.evaluator.impression_metrics import ImpressionCombiner  # isort: skip
 from components.evaluator.ranking_metrics import RankingCombiner  # isort: skip
 from components.evaluator.results import read_metrics  # isort: skip
 from components.evaluator.sampling import SmallestHashes, user_hash  # isort: skip
@@ -84,9 +87,9 @@ def logged(toy: Toy, table: np.ndarray, users: list[bytes]) -> dict[str, float]:
     return Impressions(owner, TASKS, np.stack(labels, axis=1), scores.astype(np.float32)).metrics("click")
 
 
-def assert_close(found: dict[str, float], expected: dict[str, float]) -> None:
+def assert_close(found: dict[str, float], expected: dict[str, float], error: float = 1e-9) -> None:
     for name, value in expected.items():
-        assert found[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
+        assert found[name] == pytest.approx(value, abs=error, nan_ok=True), name
 
 
 @pytest.fixture(scope="module")
@@ -180,9 +183,6 @@ def test_drop_against_a_baseline_of_another_vocabulary_is_not_blessed(toy: tuple
 
 
 def test_sampled_candidates_of_some_users_and_no_drop_is_blessed(toy: tuple[Toy, Path]) -> None:
-    from seminar_tf.evaluation.protocol import draw_negatives
-    from seminar_tf.evaluation.requests import Request
-
     data, path = toy
     table = np.random.default_rng(1).integers(-2, 3, ROWS).astype(np.float64)
     evaluation = EvaluationConfig(candidates="sampled", negatives=6, max_requests=15)
@@ -226,6 +226,86 @@ def test_combiner_equals_numpy_however_it_is_merged(seed: int) -> None:
     assert output["requests"] == n
     empty = {key.name: value for key, value in combiner.extract_output(combiner.create_accumulator()).items()}
     assert empty.pop("requests") == 0 and all(math.isnan(value) for value in empty.values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_impression_combiner_equals_numpy_however_it_is_merged(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 2500
+    scores = (rng.integers(0, 11, (n, 2)) / 10).astype(np.float32)
+    labels = rng.choice(np.array([0, 1, np.nan], np.float32), (n, 2))
+    # A row whose task the model does not have counts for no metric of it.
+    scores[rng.uniform(size=n) < 0.1, 1] = np.nan
+    users = rng.integers(0, 2**63, 400).astype(np.uint64)[rng.integers(0, 400, n)]
+    combiner = ImpressionCombiner(TASKS, "click", "m", "impression")
+    parts = [combiner.create_accumulator() for _ in range(4)]
+    for row in range(n):
+        element = {
+            "predictions": {"m": {"impression": scores[row]}},
+            "labels": {"impression": labels[row]},
+            "features": {"user": users[row : row + 1]},
+        }
+        combiner.add_input(parts[row % 3], element)
+    whole = combiner.merge_accumulators([combiner.compact(parts[0]), combiner.merge_accumulators(parts[1:])])
+    output = {key.name: value for key, value in combiner.extract_output(whole).items()}
+    known = np.where(np.isnan(scores), np.float32(np.nan), labels)
+    expected = Impressions(users, TASKS, known, scores).metrics("click")
+    assert output == pytest.approx(expected, rel=1e-12)
+    assert 0 < output["one_class_users"] < 400 and output["like_impressions"] < output["impressions"]
+    empty = {key.name: value for key, value in combiner.extract_output(combiner.create_accumulator()).items()}
+    assert empty["impressions"] == empty["like_one_class_users"] == 0 and math.isnan(empty["gauc"])
+
+
+def calibrated(toy: Toy) -> np.ndarray:
+    """Logits of the share of each item's impressions that were clicked, so that a constant times it is worse."""
+    shown = [candidate for user in toy.whole for candidate in toy.shown[user] if not math.isnan(candidate[1])]
+    items, clicks = np.array([c[0] for c in shown]), np.array([c[1] for c in shown])
+    rate = (np.bincount(items, clicks, ROWS) + 0.3) / (np.bincount(items, minlength=ROWS) + 1)
+    return np.log(rate / (1 - rate))
+
+
+@pytest.mark.parametrize(
+    ("change", "most_error", "blessed"), [(1.0, 1.0, True), (2.5, 1.0, False), (0.9, 1.0, True), (1.0, 0.01, False)]
+)
+def test_a_model_that_ranks_alike_is_blessed_only_while_its_probabilities_hold(
+    toy: tuple[Toy, Path], tmp_path: Path, change: float, most_error: float, blessed: bool
+) -> None:
+    """The same order, so the same NDCG; logits moved by a constant: only log loss and calibration tell."""
+    data, path = toy
+    table = calibrated(data)
+    evaluation = EvaluationConfig(max_log_loss_rise=0.05, max_expected_error=most_error)
+    baseline = export(tmp_path / "before", table, data.counts, evaluation)
+    model = export(tmp_path / "after", table + np.log(change), data.counts, evaluation)
+    (tmp_path / "examples").symlink_to(path / "examples")
+    found, said = evaluate(tmp_path, evaluation, model, baseline)
+    assert found["change"]["ndcg_at_10"] == 0.0
+    rise = found["overall"]["log_loss"] / found["baseline"]["log_loss"] - 1
+    users = list(data.whole)
+    for name, scores in (("overall", table + np.log(change)), ("baseline", table)):
+        assert_close(found[name], {"log_loss": logged(data, scores, users)["log_loss"]}, 1e-6)
+    fits = rise <= 0.05 and found["overall"]["expected_error"] <= most_error
+    assert said == blessed == fits
+
+
+def test_baseline_without_a_task_has_none_of_its_metrics(toy: tuple[Toy, Path], tmp_path: Path) -> None:
+    data, path = toy
+    table = np.random.default_rng(2).normal(size=ROWS)
+    evaluation = EvaluationConfig(candidates="popular", negatives=8)
+    baseline = export(tmp_path / "click", table, data.counts, evaluation, tasks=("click",))
+    model = export(tmp_path / "both", table, data.counts, evaluation)
+    (tmp_path / "examples").symlink_to(path / "examples")
+    found, said = evaluate(tmp_path, evaluation, model, baseline)
+    assert said and found["overall"]["like_impressions"] > 0 == found["baseline"]["like_impressions"]
+    assert math.isnan(found["baseline"]["like_auc"]) and found["baseline"]["auc"] == found["overall"]["auc"]
+    ranks = []
+    negatives = PopularNegatives(np.arange(1, ITEMS + 1, dtype=np.int32), data.counts)
+    for user, items in data.whole.items():
+        none = np.empty(0, np.int32)
+        request = Request(user, len(items) - 1, none, none, none, none, 1, 0, none, none)
+        drawn = negatives.draw(request, items[-1], 8, 1, "test", none)
+        ranks.append((np.sum(table[drawn] > table[items[-1]]), np.sum(table[drawn] == table[items[-1]])))
+    values = metrics.per_request(Ranks(*np.array(ranks).T), (5, 10, 50))
+    assert_close(found["overall"], {name: float(v.mean()) for name, v in values.items()})
 
 
 @pytest.mark.parametrize("seed", range(5))
