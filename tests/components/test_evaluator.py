@@ -264,9 +264,7 @@ def calibrated(toy: Toy) -> np.ndarray:
     return np.log(rate / (1 - rate))
 
 
-@pytest.mark.parametrize(
-    ("change", "most_error", "blessed"), [(1.0, 1.0, True), (2.5, 1.0, False), (0.9, 1.0, True), (1.0, 0.01, False)]
-)
+@pytest.mark.parametrize(("change", "most_error", "blessed"), [(0.9, 1.0, True), (2.5, 1.0, False), (1.0, 0.01, False)])
 def test_a_model_that_ranks_alike_is_blessed_only_while_its_probabilities_hold(
     toy: tuple[Toy, Path], tmp_path: Path, change: float, most_error: float, blessed: bool
 ) -> None:
