@@ -34,9 +34,8 @@ def test_probabilities_of_all_tasks_rank_as_the_logits_do(seed: int) -> None:
     table = rng.integers(-8, 9, 40) / 2
     model = Table(table)
     ranker = LiveRanker(model, "click", history_length=5)
-    requests = [
-        make_request(f"u{n}", [1] * (n % 8), rng.integers(1, 40, n % 5 + 1).tolist(), [1.0] * 6) for n in range(9)
-    ]
+    targets = [rng.integers(1, 40, n % 5 + 1).tolist() for n in range(9)]
+    requests = [make_request(f"u{n}", [1] * (n % 8), items, [1.0] * len(items)) for n, items in enumerate(targets)]
     for request, scores in zip(requests, score_targets(ranker, requests, ("like", "click"))):
         logits = table[request.target_item] + min(5, len(request.item))
         np.testing.assert_allclose(scores[:, 1], 1 / (1 + np.exp(-logits)), rtol=1e-12)
