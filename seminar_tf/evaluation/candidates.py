@@ -105,24 +105,27 @@ class PopularNegatives:
         rng = _stream(request, target, seed, f"{split}/popular")
         # Ranks among the items with a count. What is barred joins what is taken, and is cut off at the end.
         barred = self._ranks(np.append(exclude, target))
-        taken = barred
+        taken, held = barred, float(self._mass(barred).sum())
         total = float(self._upper[-1])
         wanted = len(barred) + min(count, len(self._ids) - len(barred))
         for _ in range(_BLOCKS):
             if len(taken) >= wanted:
                 break
-            free = 1 - float(self._mass(taken).sum()) / total
+            free = 1 - held / total
             if free < _LEAST_MASS:
                 break
             size = int(np.ceil((wanted - len(taken)) / free)) + 8
             fresh = np.searchsorted(self._upper, rng.random(size) * total, side="right")
+            before = len(taken)
             taken = _in_order(np.concatenate([taken, np.minimum(fresh, len(self._ids) - 1)]))
+            held += float(self._mass(taken[before:]).sum())
         if len(taken) < wanted:
             taken = np.concatenate([taken, self._race(rng, taken, wanted - len(taken))])
         return self._ids[taken[len(barred) : wanted]]
 
     def _ranks(self, ids: np.ndarray) -> np.ndarray:
-        ids = np.unique(ids)
+        # Of one type: NumPy would turn the whole catalog into the wider one at every search.
+        ids = np.unique(ids).astype(self._ids.dtype)
         at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
         return at[self._ids[at] == ids]
 
