@@ -88,7 +88,7 @@ def test_the_better_one_comes_first_and_an_interval_around_0_is_no_difference() 
 
 
 def test_rankers_that_are_alike_are_seldom_called_different() -> None:
-    """Ten alike rankers, 45 pairs: without correction nearly every family has a `difference`, with it 1 of 20."""
+    """Ten alike rankers, 45 pairs: without correction most families have a `difference`, with it 1 of 20."""
     rng = np.random.default_rng(0)
     ids = np.arange(60)
     families, plain = 0, 0
