@@ -179,7 +179,7 @@ def _ranked(model: Path, data: Transformed, evaluation: EvaluationConfig, split:
     visible = {s: data.files(s) for s in names.SEGMENT_SPLITS}
     users = load_users(visible, split, metadata.tasks, evaluation.max_requests, CANDIDATE_SEED)
     requests = load_requests(users, metadata.tasks.index(metadata.primary_task), ranker.history_length)
-    found = target_metrics(ranker, requests, metadata.catalog, evaluation, CANDIDATE_SEED, split)
+    found = target_metrics(ranker, requests, metadata.catalog, evaluation, CANDIDATE_SEED, split, metadata.item_count)
     if found is None:
         raise ValueError(f"no target of split {split} in {data.examples} is positive: there is nothing to rank.")
     return found

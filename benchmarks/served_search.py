@@ -86,7 +86,9 @@ def quality(model: Path, examples: Path, rows: list[str]) -> list[dict[str, Any]
     for name in rows:
         made, ready = prepared(model, ROWS[name])
         ranker = LiveRanker(made, metadata.primary_task, metadata.history_length)
-        ranked = target_metrics(ranker, requests, metadata.catalog, metadata.evaluation, metadata.seed, "test")
+        ranked = target_metrics(
+            ranker, requests, metadata.catalog, metadata.evaluation, metadata.seed, "test", metadata.item_count
+        )
         assert ranked is not None
         values = ranked.values[ndcg_name(10)]
         first = values if first is None else first

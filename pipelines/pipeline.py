@@ -67,7 +67,6 @@ _QUANTIZER_CODE = (
 _RECALL_CODE = (
     "components/recall_evaluator",
     "components/json_file.py",
-    "components/evaluator/slices.py",
     "seminar_tf/evaluation",
     "seminar_tf/export",
     "seminar_tf/features",
@@ -204,7 +203,11 @@ def _serving_part(config: PipelineConfig) -> PipelineConfig:
         model=config.model,
         serving=dataclasses.replace(config.serving, push_dir=""),
         evaluation=dataclasses.replace(
-            config.evaluation, min_ndcg_at_10=thresholds.min_ndcg_at_10, max_ndcg_drop=thresholds.max_ndcg_drop
+            config.evaluation,
+            min_ndcg_at_10=thresholds.min_ndcg_at_10,
+            max_ndcg_drop=thresholds.max_ndcg_drop,
+            max_log_loss_rise=thresholds.max_log_loss_rise,
+            max_expected_error=thresholds.max_expected_error,
         ),
         retrieval=dataclasses.replace(
             config.retrieval,

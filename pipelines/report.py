@@ -172,7 +172,8 @@ def _markdown(config: PipelineConfig, report: RunReport) -> str:
             cells.append("" if known is None else f"{known:,.4f}")
         lines.append(f"| {metric} | {' | '.join(cells)} |")
     if report.slices:
-        columns = ("requests", "ndcg_at_10", "hit_at_10", "mrr")
+        wanted = ("requests", "ndcg_at_10", "hit_at_10", "mrr", "impressions", "auc", "gauc", "log_loss")
+        columns = [c for c in wanted if any(c in values for values in report.slices.values())]
         lines += ["", f"| slice | {' | '.join(columns)} |", "| --- " * (1 + len(columns)) + "|"]
         for name, values in sorted(report.slices.items()):
             lines.append(f"| {name} | {' | '.join(f'{values[c]:,.4f}' if c in values else '' for c in columns)} |")

@@ -116,6 +116,8 @@ def test_wrong_keys_and_types_are_told_with_file_and_key(tmp_path, text, message
         ("evaluation.cutoffs", [5]),
         ("evaluation.cutoffs", [0, 10]),
         ("evaluation.max_requests", -1),
+        ("evaluation.max_log_loss_rise", -0.1),
+        ("evaluation.max_expected_error", 0.0),
         ("serving.model_name", ""),
         ("serving.warmup_candidates", [0]),
     ],

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.evaluator.eval_config import impression_tasks
 from components.evaluator.extractor import STAGE_NAME, ExtractRankings, ModelPath
 from seminar_tf.export.metadata import ModelMetadata
 
@@ -49,7 +50,7 @@ def custom_extractors(
 
     Args:
       eval_shared_model: the candidate, or a list of candidate and baseline.
-      eval_config: the evaluation's configuration, which says which one is the baseline.
+      eval_config: the evaluation's configuration, which says which one is the baseline and what is measured.
       **kwargs: what else the Evaluator passes on.
 
     Returns:
@@ -60,6 +61,8 @@ def custom_extractors(
     ordered = sorted(models, key=lambda model: model.model_name in baselines)
     paths = [ModelPath(model.model_name if len(models) > 1 else "", model.model_path) for model in ordered]
     return [
-        tfma.extractors.Extractor(stage_name=STAGE_NAME, ptransform=ExtractRankings(paths)),
+        tfma.extractors.Extractor(
+            stage_name=STAGE_NAME, ptransform=ExtractRankings(paths, impression_tasks(eval_config))
+        ),
         tfma.extractors.SliceKeyExtractor(eval_config=eval_config, materialize=False),
     ]

@@ -14,7 +14,6 @@ from seminar_tf.evaluation import metrics
 from seminar_tf.evaluation.ranks import Ranks
 
 RANK_OUTPUT = "rank"
-SCORE_OUTPUT = "score"
 USER_BUCKET = "user_bucket"
 USER_BUCKETS = 50
 REQUESTS = "requests"
@@ -127,7 +126,8 @@ class RankingCombiner(beam.CombineFn):
         values = [*means, *_jackknife(sums), total[0]]
         names = metrics.metric_names(self.cutoffs)
         if total[0]:
-            metrics.check_invariants({name: np.asarray(mean) for name, mean in zip(names, means)})
+            model = f"model {self.model_name}" if self.model_name else "means"
+            metrics.check_invariants({name: np.asarray(mean) for name, mean in zip(names, means)}, model)
         return {key: float(value) for key, value in zip(_keys(self.cutoffs, self.model_name, self.output_name), values)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -41,12 +41,15 @@ class _Column:
         return values[0]
 
 
-def read_segments(batch: pa.RecordBatch, task: str) -> Iterator[tuple[bytes, Segment]]:
+def read_segments(
+    batch: pa.RecordBatch, task: str, impression_tasks: Sequence[str] = ()
+) -> Iterator[tuple[bytes, Segment]]:
     """Reads the segments of a batch.
 
     Args:
       batch: transformed examples of the train, eval and test splits, a list column each feature.
       task: the task whose labels the targets take.
+      impression_tasks: tasks whose labels the targets carry besides (`Segment.labels`); none by default.
 
     Yields:
       (user_id, segment) of each example.
@@ -67,12 +70,15 @@ def read_segments(batch: pa.RecordBatch, task: str) -> Iterator[tuple[bytes, Seg
         names.TARGET_QUERY: _Column(batch, names.TARGET_QUERY, np.int32),
         names.label(task): _Column(batch, names.label(task), np.float32),
     }
+    for name in map(names.label, impression_tasks):
+        targets.setdefault(name, _Column(batch, name, np.float32))
     attributes = _Column(batch, names.USER_ATTRIBUTES, np.int32)
     for row in range(batch.num_rows):
         user = single[names.USER_ID].one(row)
         assert isinstance(user, bytes)
         pair_values = _same_length(user, pairs, row)
         target_values = _same_length(user, targets, row)
+        by_name = dict(zip(targets, target_values))
         yield (
             user,
             Segment(
@@ -88,6 +94,9 @@ def read_segments(batch: pa.RecordBatch, task: str) -> Iterator[tuple[bytes, Seg
                 target_item=target_values[2],
                 target_query=target_values[3],
                 target_label=target_values[4],
+                labels=np.stack([by_name[names.label(name)] for name in impression_tasks], axis=1)
+                if impression_tasks
+                else None,
             ),
         )
 

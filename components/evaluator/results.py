@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow_model_analysis as tfma
 
 from components.evaluator.ranking_metrics import STANDARD_ERROR
-from seminar_tf.evaluation.metrics import Z_95
+from seminar_tf.evaluation.metrics import Z_95, check_invariants
 
 
 def read_metrics(evaluation_uri: str) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def read_metrics(evaluation_uri: str) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: the folder holds no evaluation.
+      InvariantError: ranking metrics of a row contradict each other (known fault 8).
     """
     overall: dict[str, dict[str, float]] = {"": {}, tfma.BASELINE_KEY: {}}
     slices: dict[str, dict[str, float]] = {}
@@ -42,6 +44,9 @@ def read_metrics(evaluation_uri: str) -> dict[str, Any]:
                 slices.setdefault(key, {})[entry.key.name] = value
     if not found:
         raise FileNotFoundError(f"{evaluation_uri} holds no TFMA metrics: is it the Evaluator's `evaluation` artifact?")
+    rows = {"all requests": overall[""], "the baseline": overall[tfma.BASELINE_KEY], **slices}
+    for name, values in rows.items():
+        check_invariants({metric: np.asarray(value) for metric, value in values.items()}, name)
     errors = {n.removesuffix(STANDARD_ERROR): v for n, v in overall[""].items() if n.endswith(STANDARD_ERROR)}
     intervals = {n: (overall[""][n] - Z_95 * e, overall[""][n] + Z_95 * e) for n, e in errors.items()}
     return {

@@ -14,7 +14,6 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.evaluator.slices import bucket
 from components.json_file import write_json
 from seminar_tf.config import RetrievalConfig
 from seminar_tf.config_io import from_json
@@ -23,6 +22,7 @@ from seminar_tf.evaluation.requests import Request
 from seminar_tf.evaluation.saved_model import SavedModelRanker
 from seminar_tf.evaluation.search_recall import exact_model, search_recall
 from seminar_tf.evaluation.significance import paired_bootstrap, user_means
+from seminar_tf.evaluation.slices import bucket
 from seminar_tf.export.metadata import ModelMetadata
 from seminar_tf.training.ranking import LiveRanker, target_metrics
 from seminar_tf.training.records import RecordError, list_files
@@ -99,7 +99,8 @@ def evaluate(
         some = [requests[n] for n in rows]
         # Both rank the same targets: either both or neither has any.
         one, other = (
-            target_metrics(r, some, metadata.catalog, metadata.evaluation, metadata.seed, SPLIT) for r in rankers
+            target_metrics(r, some, metadata.catalog, metadata.evaluation, metadata.seed, SPLIT, metadata.item_count)
+            for r in rankers
         )
         searched = np.array(rows)[found.pairs[rows] > top_k]
         slices[name] = {"requests": len(rows), "searched": len(searched), "recall": _mean(found.recall[searched])}

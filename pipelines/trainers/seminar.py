@@ -86,7 +86,7 @@ def _train(
     catalog = np.flatnonzero(items.known).astype(np.int32)
 
     def evaluate() -> dict[str, float]:
-        return ranking_metrics(ranker, requests, catalog, inputs.config.evaluation, seed, "eval")
+        return ranking_metrics(ranker, requests, catalog, inputs.config.evaluation, seed, "eval", items.count)
 
     logs = [gate_log(model, ("query", *tables.channels), items.known, queries.known, seed)]
     if users is not None:

@@ -9,15 +9,20 @@ from seminar_tf.config_io import check, positive
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What the Evaluator measures and what a model must reach to be pushed.
+    """What the Evaluator measures and what a model must reach to be pushed (docs/evaluation.md).
 
     Attributes:
-      candidates: `full` (rank among the whole catalog) or `sampled` (the true item and `negatives` others).
-      negatives: with `sampled`, negatives per target, drawn anew for each split and seed.
+      candidates: `full` (rank among the whole catalog), `sampled` (the true item and `negatives` others, uniform over
+        the catalog) or `popular` (the others in proportion to their train counts).
+      negatives: with `sampled` and `popular`, negatives per target, drawn anew for each split and seed.
       cutoffs: k of NDCG@k and HIT@k.
       exclude_history: leave items of the visible history out of the candidates.
       min_ndcg_at_10: NDCG@10 below which a model is not blessed.
       max_ndcg_drop: how far below the last blessed model NDCG@10 may fall.
+      max_log_loss_rise: how far above the last blessed model the primary task's log loss on logged impressions may
+        rise, as a share of that model's. Not asked where targets are events: nothing says there what was not taken.
+      max_expected_error: expected calibration error of the primary task above which a model is not blessed; 1 accepts
+        any. Not asked where targets are events.
       max_requests: test requests evaluated, drawn by user hash; 0 takes all.
     """
 
@@ -27,13 +32,19 @@ class EvaluationConfig:
     exclude_history: bool = False
     min_ndcg_at_10: float = 0.0
     max_ndcg_drop: float = 0.01
+    max_log_loss_rise: float = 0.05
+    max_expected_error: float = 1.0
     max_requests: int = 0
 
     def __post_init__(self) -> None:
-        check(self.candidates in ("full", "sampled"), "evaluation.candidates", self.candidates, "full or sampled")
+        known = ("full", "sampled", "popular")
+        check(self.candidates in known, "evaluation.candidates", self.candidates, "full, sampled or popular")
         positive("evaluation.negatives", self.negatives)
         sound = 10 in self.cutoffs and min(self.cutoffs) > 0
         check(sound, "evaluation.cutoffs", self.cutoffs, "numbers above 0, 10 among them (the gate is on NDCG@10)")
+        check(self.max_log_loss_rise >= 0, "evaluation.max_log_loss_rise", self.max_log_loss_rise, "0 or more")
+        fits = 0 < self.max_expected_error <= 1
+        check(fits, "evaluation.max_expected_error", self.max_expected_error, "above 0, at most 1")
         check(self.max_requests >= 0, "evaluation.max_requests", self.max_requests, "0 or more")
 
 

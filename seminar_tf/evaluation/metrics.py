@@ -8,7 +8,7 @@ give without any loop. NDCG with a single relevant item is 1 / log2(1 + position
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,35 +98,50 @@ def per_request(ranks: Ranks, cutoffs: Sequence[int]) -> dict[str, np.ndarray]:
     return values
 
 
-def check_invariants(values: dict[str, np.ndarray]) -> None:
-    """Asserts what no correct row of metrics can break: NDCG@1 = HIT@1 <= MRR, NDCG@k <= HIT@k, monotone in k.
+def check_invariants(values: Mapping[str, np.ndarray], where: str = "") -> None:
+    """Asserts what no correct row of metrics can break: all in [0, 1], NDCG@1 = HIT@1 <= MRR, HIT@k <= k MRR,
+    NDCG@k <= HIT@k, NDCG and HIT monotone in k.
 
     Args:
-      values: name -> values by request, or means; the cutoffs are read from the names.
+      values: name -> values by request, or means; the cutoffs are read from the names, other metrics passed over. A
+        NaN, the mean of nothing, breaks no bound.
+      where: what the row is of, for the message.
 
     Raises:
       InvariantError: naming the two metrics and their values.
     """
-    cutoffs = sorted(int(name.removeprefix("ndcg_at_")) for name in values if name.startswith("ndcg_at_"))
+    told = f" ({where})" if where else ""
+    ends = (name.removeprefix("ndcg_at_") for name in values if name.startswith("ndcg_at_"))
+    cutoffs = sorted(int(end) for end in ends if end.isdigit())
 
-    def at_most(low: str, high: str) -> None:
+    def at_most(low: str, high: str, factor: float = 1.0) -> None:
         if low not in values or high not in values:
             return
-        gap = np.asarray(values[low]) - np.asarray(values[high])
+        bound = factor * np.asarray(values[high], np.float64)
+        gap = np.nan_to_num(np.asarray(values[low]) - bound, nan=-1.0)
         if np.any(gap > _TOLERANCE):
             at = np.unravel_index(int(np.argmax(gap)), gap.shape)
+            times = "" if factor == 1 else f"{factor:g} times "
             raise InvariantError(
-                f"{low} is {np.asarray(values[low])[at]:.6f}, above {high}, {np.asarray(values[high])[at]:.6f}"
-                f"{f' (row {int(at[0])})' if at else ''}: no ranking gives that. The metrics were computed wrongly."
+                f"{low} is {np.asarray(values[low])[at]:.6f}, above {times}{high}, {np.asarray(values[high])[at]:.6f}"
+                f"{f' (row {int(at[0])})' if at else ''}{told}: no ranking gives that. The metrics were computed "
+                "wrongly."
             )
 
+    for name in metric_names(cutoffs):
+        x = np.asarray(values.get(name, 0.0))
+        if np.any((x < -_TOLERANCE) | (x > 1 + _TOLERANCE)):
+            raise InvariantError(
+                f"{name} is between {np.nanmin(x):.6f} and {np.nanmax(x):.6f}{told}, expected 0 to 1. The metrics were "
+                "computed wrongly."
+            )
     for k in cutoffs:
         at_most(ndcg_name(k), hit_name(k))
-    for name in (ndcg_name, hit_name):
-        for small, large in itertools.pairwise(cutoffs):
-            at_most(name(small), name(large))
+        at_most(hit_name(k), MRR, float(k))
+    for small, large in itertools.pairwise(cutoffs):
+        at_most(ndcg_name(small), ndcg_name(large))
+        at_most(hit_name(small), hit_name(large))
     at_most(hit_name(1), ndcg_name(1))
-    at_most(hit_name(1), MRR)
 
 
 def summarize(values: dict[str, np.ndarray], users: np.ndarray) -> dict[str, Estimate]:
@@ -140,6 +155,9 @@ def summarize(values: dict[str, np.ndarray], users: np.ndarray) -> dict[str, Est
 
     Returns:
       name -> estimate.
+
+    Raises:
+      InvariantError: the means of ranking metrics contradict each other.
     """
     _, index = np.unique(users, return_inverse=True)
     count = int(index.max()) + 1 if len(index) else 0
@@ -151,6 +169,7 @@ def summarize(values: dict[str, np.ndarray], users: np.ndarray) -> dict[str, Est
             residual = np.bincount(index, weights=np.asarray(x, np.float64) - mean, minlength=count)
             error = float(np.sqrt(count / (count - 1) * np.sum(residual**2)) / len(x))
         result[name] = Estimate(mean, mean - Z_95 * error, mean + Z_95 * error, len(x), count)
+    check_invariants({name: np.asarray(estimate.mean) for name, estimate in result.items()}, "means")
     return result
 
 

@@ -1,8 +1,7 @@
-"""How true items are ranked: among the whole catalog, or among sampled negatives, by any model that gives scores."""
+"""How true items are ranked: among the whole catalog, or among drawn negatives, by any model that gives scores."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,9 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from seminar_tf.config import EvaluationConfig
+from seminar_tf.evaluation.candidates import Negatives, draw_negatives, negatives_of
 from seminar_tf.evaluation.ranks import count_ranks
 from seminar_tf.evaluation.requests import Request
 from seminar_tf.features import names
+
+__all__ = ["CANDIDATES_PER_CALL", "POSITIVE", "Outcome", "RankingModel", "assemble", "draw_negatives", "rank"]
 
 POSITIVE = 0.5
 CANDIDATES_PER_CALL = 2_000
@@ -79,33 +81,6 @@ def assemble(requests: Sequence[Request], history_length: int) -> dict[str, np.n
     return batch
 
 
-def draw_negatives(
-    request: Request, target: int, catalog: np.ndarray, count: int, seed: int, split: str, exclude: np.ndarray
-) -> np.ndarray:
-    """Distinct catalog items for one target, uniform over those that are neither the target nor excluded.
-
-    The draw depends on the seed, the split, the user, the position and the target, and on nothing else: the same for
-    every model, apart for each split and seed, and apart from training's (known fault 9).
-
-    Args:
-      request: the request.
-      target: item id of the target.
-      catalog: (V,) item ids to draw from.
-      count: negatives wanted; fewer come back where the catalog has no more.
-      seed: the evaluation's seed.
-      split: name of the evaluated split.
-      exclude: item ids that are no candidates; the target is left out in any case.
-
-    Returns:
-      (count,) int32 item ids.
-    """
-    key = f"{seed}/evaluation/{split}/{request.position}/{target}/".encode() + request.user
-    rng = np.random.default_rng(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big"))
-    barred = np.union1d(exclude, [target])
-    drawn = rng.choice(catalog, min(len(catalog), count + len(barred)), replace=False)
-    return drawn[~np.isin(drawn, barred)][:count].astype(np.int32)
-
-
 def rank(
     model: RankingModel,
     requests: Sequence[Request],
@@ -113,6 +88,7 @@ def rank(
     config: EvaluationConfig,
     seed: int,
     split: str,
+    item_count: np.ndarray | None = None,
 ) -> Iterator[Outcome]:
     """Ranks every positive target of the requests and scores every target.
 
@@ -120,22 +96,28 @@ def rank(
       model: the model.
       requests: the requests.
       catalog: (V,) int32 ids of all real items, ascending. A target outside it is a candidate for itself only.
-      config: full or sampled candidates, negatives, whether items of the visible history are left out.
-      seed: seed of the sampled negatives.
+      config: full, sampled or popular candidates, negatives, whether items of the visible history are left out.
+      seed: seed of the drawn negatives.
       split: name of the evaluated split.
+      item_count: (rows,) train count of each item id; needed for popular candidates only.
 
     Yields:
       One outcome a request, in order.
+
+    Raises:
+      CandidateError: popular candidates without usable counts.
+      ScoreError: the model scores a candidate NaN.
     """
     size = REQUESTS_PER_BATCH
-    if config.candidates == "full":
+    negatives = None if config.candidates == "full" else negatives_of(config, catalog, item_count)
+    if negatives is None:
         size = max(1, min(size, _SCORES_IN_MEMORY // len(catalog)))
     for first in range(0, len(requests), size):
         batch = requests[first : first + size]
-        if config.candidates == "full":
+        if negatives is None:
             yield from _rank_full(model, batch, catalog, config.exclude_history)
         else:
-            yield from _rank_sampled(model, batch, catalog, config, seed, split)
+            yield from _rank_sampled(model, batch, negatives, config, seed, split)
 
 
 def _rank_full(
@@ -174,7 +156,7 @@ def _score_ids(model: RankingModel, batch: dict[str, np.ndarray], ids: np.ndarra
 def _rank_sampled(
     model: RankingModel,
     requests: Sequence[Request],
-    catalog: np.ndarray,
+    negatives: Negatives,
     config: EvaluationConfig,
     seed: int,
     split: str,
@@ -186,7 +168,7 @@ def _rank_sampled(
         candidates[row, 0] = target
         if request.target_label[n] > POSITIVE:
             exclude = request.item if config.exclude_history else np.empty(0, np.int32)
-            drawn = draw_negatives(request, target, catalog, config.negatives, seed, split, exclude)
+            drawn = negatives.draw(request, target, config.negatives, seed, split, exclude)
             candidates[row, 1 : 1 + len(drawn)] = drawn
     scores = np.concatenate(
         [

@@ -27,6 +27,7 @@ class Segment:
       target_position, target_timestamp: (T,) int64.
       target_item, target_query: (T,) int32.
       target_label: (T,) float32 of the primary task, NaN where unknown.
+      labels: (T, tasks) float32 of every task, NaN where unknown; None where only the primary task is asked.
     """
 
     split: str
@@ -41,6 +42,7 @@ class Segment:
     target_item: np.ndarray
     target_query: np.ndarray
     target_label: np.ndarray
+    labels: np.ndarray | None = None
 
     def newest(self, count: int) -> Segment:
         """The same segment with only its last `count` pairs: all that a later split's requests can see of it."""
@@ -61,7 +63,9 @@ class Request:
       request_query: query id of the request, 1 when browsing.
       request_timestamp: ms.
       target_item: (T,) int32.
-      target_label: (T,) float32, never NaN.
+      target_label: (T,) float32 of the primary task; never NaN where `labels` is None.
+      labels: (T, tasks) float32 of every task, NaN where unknown, in each row at least one known; None where only the
+        primary task is asked.
     """
 
     user: bytes
@@ -74,6 +78,7 @@ class Request:
     request_timestamp: int
     target_item: np.ndarray
     target_label: np.ndarray
+    labels: np.ndarray | None = None
 
     @property
     def name(self) -> str:
@@ -85,7 +90,7 @@ def cut_requests(user: bytes, segments: Sequence[Segment], split: str, history_l
     """Makes the requests of one split of one user.
 
     The history of a request is the newest `history_length` pairs strictly before its position, whatever split they are
-    stored in. Targets whose label is unknown are left out.
+    stored in. Targets none of whose labels is known are left out.
 
     Args:
       user: user_id.
@@ -123,7 +128,8 @@ def _check_order(user: bytes, ordered: Sequence[Segment]) -> None:
 
 def _groups(segment: Segment) -> Iterable[np.ndarray]:
     """Indices of the labelled targets, grouped by (position, query, moment)."""
-    known = np.flatnonzero(~np.isnan(segment.target_label))
+    labels = segment.target_label[:, np.newaxis] if segment.labels is None else segment.labels
+    known = np.flatnonzero(~np.isnan(labels).all(axis=1))
     keys = (segment.target_position[known], segment.target_timestamp[known], segment.target_query[known])
     order = np.lexsort(keys[::-1])
     if not len(order):
@@ -157,6 +163,7 @@ def _request(
         request_timestamp=int(segment.target_timestamp[targets[0]]),
         target_item=segment.target_item[targets],
         target_label=segment.target_label[targets],
+        labels=None if segment.labels is None else segment.labels[targets],
     )
 
 

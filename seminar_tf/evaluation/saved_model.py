@@ -140,6 +140,19 @@ class SavedModelRanker:
         Returns:
           (B, N) float32.
         """
+        scores: np.ndarray = self._run(batch)[self._output].numpy()
+        return scores
+
+    def task_scores(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Probabilities of every task of the model: task -> (B, N) float32; `batch` as in `score`."""
+        found = self._run(batch)
+        return {
+            name.removeprefix(SCORE_PREFIX): value.numpy()
+            for name, value in found.items()
+            if name.startswith(SCORE_PREFIX)
+        }
+
+    def _run(self, batch: dict[str, np.ndarray]) -> dict[str, tf.Tensor]:
         translated = self._maps.apply(batch)
         missing = self._inputs.keys() - translated.keys()
         if missing:
@@ -150,8 +163,8 @@ class SavedModelRanker:
         feed = {
             name: tf.constant(_fit(translated[name], spec), dtype=spec.dtype) for name, spec in self._inputs.items()
         }
-        scores: np.ndarray = self._call(**feed)[self._output].numpy()
-        return scores
+        outputs: dict[str, tf.Tensor] = self._call(**feed)
+        return outputs
 
 
 def _fit(value: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:

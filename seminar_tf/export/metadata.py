@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,11 @@ FOLDER = "assets.extra"
 JSON_FILE = "seminar.json"
 COUNTS_FILE = "item_counts.npy"
 PRIMARY_TASK = "click"
+
+
+def primary_of(tasks: Sequence[str]) -> str:
+    """The task whose scores rank items: `click` where there is one, else the first."""
+    return PRIMARY_TASK if PRIMARY_TASK in tasks else tasks[0]
 
 
 class MetadataError(ValueError):
@@ -89,7 +95,7 @@ class ModelMetadata:
     @property
     def primary_task(self) -> str:
         """The task whose scores rank items, and whose labels say which targets are positive."""
-        return PRIMARY_TASK if PRIMARY_TASK in self.tasks else self.tasks[0]
+        return primary_of(self.tasks)
 
     @property
     def catalog(self) -> np.ndarray:

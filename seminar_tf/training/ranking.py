@@ -1,18 +1,20 @@
-"""NDCG of a model in training, by the Evaluator's own protocol."""
+"""Metrics of a model in memory, by the Evaluator's own protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
+from scipy.special import expit
 
 from seminar_tf.config import EvaluationConfig
 from seminar_tf.evaluation import metrics
 from seminar_tf.evaluation.protocol import RankingModel, rank
 from seminar_tf.evaluation.ranks import Ranks
 from seminar_tf.evaluation.requests import Request
+from seminar_tf.evaluation.slices import slice_columns, slice_means
 from seminar_tf.features import names
 
 _BATCH = {
@@ -45,10 +47,22 @@ class LiveRanker:
         self._logits = tf.function(
             lambda batch: model(batch, training=False)[task], input_signature=signature, autograph=False
         )
+        # Traced only when it is asked.
+        self._every = tf.function(
+            lambda batch: {name: tf.cast(x, tf.float32) for name, x in model(batch, training=False).items()},
+            input_signature=signature,
+            autograph=False,
+        )
 
     def score(self, batch: dict[str, np.ndarray]) -> np.ndarray:
         """Logits of the candidates, (B, N) float32: they rank as probabilities do."""
         return np.asarray(self._logits({name: tf.constant(batch[name]) for name in _BATCH}), np.float32)
+
+    def task_scores(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Probabilities of the candidates by every task of the model: task -> (B, N) float64."""
+        found = self._every({name: tf.constant(batch[name]) for name in _BATCH})
+        # Not tf.sigmoid: equal logits must stay equal, which its vector lanes do not promise to the last bit.
+        return {task: expit(x.numpy().astype(np.float64)) for task, x in found.items()}
 
 
 @dataclass(frozen=True)
@@ -58,11 +72,23 @@ class TargetMetrics:
     Attributes:
       users: (T,) bytes. items: (T,) int32.
       values: metric -> (T,) float64.
+      slices: slice feature -> (T,) str (`evaluation.slices`); empty where no train counts were given.
     """
 
     users: np.ndarray
     items: np.ndarray
     values: dict[str, np.ndarray]
+    slices: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def means(self) -> dict[str, float]:
+        """metric -> mean over all targets; InvariantError where they contradict each other (known fault 8)."""
+        found = {name: float(value.mean()) for name, value in self.values.items()}
+        metrics.check_invariants({name: np.asarray(mean) for name, mean in found.items()}, "means")
+        return found
+
+    def slice_means(self) -> dict[str, dict[str, float]]:
+        """`feature:value` -> metric -> mean, with `targets`; the invariants hold in every slice or InvariantError."""
+        return slice_means(self.values, self.slices)
 
 
 def target_metrics(
@@ -72,9 +98,10 @@ def target_metrics(
     config: EvaluationConfig,
     seed: int,
     split: str,
+    item_count: np.ndarray | None = None,
 ) -> TargetMetrics | None:
     """Ranks every positive target; arguments as in `ranking_metrics`. None where no target is positive."""
-    outcomes = list(rank(model, requests, catalog, config, seed, split)) if requests else []
+    outcomes = list(rank(model, requests, catalog, config, seed, split, item_count)) if requests else []
     if not outcomes:
         return None
     higher, ties = (np.concatenate([getattr(o, name) for o in outcomes]) for name in ("higher", "ties"))
@@ -84,7 +111,10 @@ def target_metrics(
     items = np.concatenate([request.target_item for request in requests])
     users = np.repeat([request.user for request in requests], [len(request.target_item) for request in requests])
     values = metrics.per_request(Ranks(higher[positive], ties[positive]), config.cutoffs)
-    return TargetMetrics(users[positive], items[positive], values)
+    slices = {} if item_count is None else slice_columns(requests, item_count)
+    return TargetMetrics(
+        users[positive], items[positive], values, {name: column[positive] for name, column in slices.items()}
+    )
 
 
 def ranking_metrics(
@@ -94,6 +124,7 @@ def ranking_metrics(
     config: EvaluationConfig,
     seed: int,
     split: str,
+    item_count: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Means over the positive targets of requests.
 
@@ -104,9 +135,10 @@ def ranking_metrics(
       config: how to rank, and the cutoffs.
       seed: of sampled candidates.
       split: name of the split, whose samples are apart from those of others.
+      item_count: (rows,) train count of each item id; popular candidates and slices need it.
 
     Returns:
       NDCG and HIT at each cutoff, and MRR; empty where no target is positive.
     """
-    found = target_metrics(model, requests, catalog, config, seed, split)
-    return {} if found is None else {name: float(value.mean()) for name, value in found.values.items()}
+    found = target_metrics(model, requests, catalog, config, seed, split, item_count)
+    return {} if found is None else found.means()

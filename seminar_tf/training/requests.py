@@ -75,13 +75,15 @@ def load_users(
     return UserSegments({name: parts[name] for name in VISIBLE[split]}, split)
 
 
-def load_requests(users: UserSegments, task: int, history_length: int) -> list[Request]:
+def load_requests(users: UserSegments, task: int, history_length: int, every_label: bool = False) -> list[Request]:
     """Cuts the requests of the wanted split, as the Evaluator does.
 
     Args:
       users: of `load_users`.
       task: column of the label that says which targets are positive.
       history_length: L.
+      every_label: carry the labels of all tasks too (`Request.labels`), as metrics of impressions want them; targets
+        that only another task knows are then there as well, with NaN as the primary label.
 
     Returns:
       Requests by user, then by position.
@@ -92,7 +94,7 @@ def load_requests(users: UserSegments, task: int, history_length: int) -> list[R
     by_user: dict[bytes, list[Segment]] = defaultdict(list)
     for split, part in users.parts.items():
         for row, user in enumerate(part.user_id.tolist()):
-            by_user[user].append(_segment(part, row, split, task))
+            by_user[user].append(_segment(part, row, split, task, every_label))
     requests = []
     for user in users.users:
         requests += cut_requests(user, by_user[user], users.split, history_length)
@@ -159,7 +161,7 @@ def _sorted(segments: Segments) -> Segments:
     return take_segments(segments, by_start[by_user])
 
 
-def _segment(part: Segments, row: int, split: str, task: int) -> Segment:
+def _segment(part: Segments, row: int, split: str, task: int, every_label: bool) -> Segment:
     pairs = slice(part.pair_splits[row], part.pair_splits[row + 1])
     targets = slice(part.target_splits[row], part.target_splits[row + 1])
     attributes = slice(part.attribute_splits[row], part.attribute_splits[row + 1])
@@ -176,4 +178,5 @@ def _segment(part: Segments, row: int, split: str, task: int) -> Segment:
         target_item=part.target_item[targets],
         target_query=part.target_query[targets],
         target_label=part.label[targets, task],
+        labels=part.label[targets] if every_label else None,
     )

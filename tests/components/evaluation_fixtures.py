@@ -16,6 +16,8 @@ import tensorflow as tf  # isort: skip
 
 ITEMS = 30
 OOV = 2
+TASKS = ("click", "like")
+LIKE_FACTOR = -0.5
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,12 @@ class Toy:
     Attributes:
       whole: user -> item ids in time order.
       queries: user -> query ids.
-      negatives: user -> item shown and not clicked at the test target's moment.
+      shown: user -> (item, click, like) logged at the test target's moment, NaN where unknown; the first is the target.
     """
 
     whole: dict[bytes, list[int]]
     queries: dict[bytes, list[int]]
-    negatives: dict[bytes, int]
+    shown: dict[bytes, list[tuple[int, float, float]]]
 
     @property
     def counts(self) -> np.ndarray:
@@ -44,7 +46,14 @@ def make_toy(seed: int, users: int = 40) -> Toy:
     names = [f"user-{n}".encode() for n in range(users)]
     whole = {name: rng.integers(1, ITEMS + 1, int(rng.integers(3, 40))).tolist() for name in names}
     queries = {name: rng.integers(1, 4, len(items)).tolist() for name, items in whole.items()}
-    return Toy(whole, queries, {name: int(rng.integers(1, ITEMS + 1)) for name in names})
+    shown = {}
+    for name in names:
+        others = rng.integers(1, ITEMS + 1, int(rng.integers(1, 5))).tolist()
+        likes = rng.choice([0.0, 1.0, float("nan")], len(others) + 1).tolist()
+        shown[name] = [(whole[name][-1], 1.0, likes[0]), *((item, 0.0, like) for item, like in zip(others, likes[1:]))]
+        # Nothing is known of one candidate, and only the like of another.
+        shown[name] += [(1, float("nan"), float("nan")), (2, float("nan"), float(rng.integers(0, 2)))]
+    return Toy(whole, queries, shown)
 
 
 def write_examples(toy: Toy, root: Path) -> None:
@@ -62,9 +71,9 @@ def write_examples(toy: Toy, root: Path) -> None:
 def _segment(toy: Toy, user: bytes, split: str, start: int, end: int) -> bytes:
     positions = list(range(start, end))
     items, queries = toy.whole[user], toy.queries[user]
-    shown = [(p, items[p], 1.0) for p in positions]
+    shown = [(p, items[p], 1.0, float("nan")) for p in positions]
     if split == "test":
-        shown += [(start, toy.negatives[user], 0.0), (start, 1, float("nan"))]
+        shown = [(start, *candidate) for candidate in toy.shown[user]]
     ints = {
         "span": [1],
         "segment_start": [start],
@@ -72,22 +81,26 @@ def _segment(toy: Toy, user: bytes, split: str, start: int, end: int) -> bytes:
         "history_query": queries[start:end],
         "history_timestamp": [1000 * p for p in positions],
         "user_attributes": [1, 2][: len(items) % 3],
-        "target_position": [p for p, _, _ in shown],
-        "target_timestamp": [1000 * p for p, _, _ in shown],
-        "target_item_id": [item for _, item, _ in shown],
-        "target_request": [p for p, _, _ in shown],
-        "target_query": [queries[p] for p, _, _ in shown],
+        "target_position": [p for p, *_ in shown],
+        "target_timestamp": [1000 * p for p, *_ in shown],
+        "target_item_id": [item for _, item, *_ in shown],
+        "target_request": [p for p, *_ in shown],
+        "target_query": [queries[p] for p, *_ in shown],
     }
     feature = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for name, v in ints.items()}
     for name, text in (("user_id", user), ("split", split.encode())):
         feature[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
-    labels = tf.train.FloatList(value=[label for _, _, label in shown])
-    feature["label_click"] = tf.train.Feature(float_list=labels)
+    for n, name in enumerate(TASKS, 2):
+        labels = tf.train.FloatList(value=[candidate[n] for candidate in shown])
+        feature[f"label_{name}"] = tf.train.Feature(float_list=labels)
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
 class TableModule(tf.Module):
-    """score_click of a candidate is the sigmoid of its table entry, NaN if the history reaches the request."""
+    """score_click of a candidate is the sigmoid of its table entry, NaN if the history reaches the request.
+
+    score_like is the sigmoid of the entry times LIKE_FACTOR.
+    """
 
     def __init__(self, table: np.ndarray, folder: Path, vocabulary: list[str]) -> None:
         super().__init__()
@@ -114,7 +127,8 @@ class TableModule(tf.Module):
         late = tf.reduce_any(tf.logical_and(items > 0, times >= timestamp[:, None]))
         unused = tf.cast(tf.reduce_sum(queries) + tf.reduce_sum(query) + tf.reduce_sum(attributes), tf.float32)
         scores = tf.sigmoid(tf.gather(self.table, candidates)) + 0.0 * unused
-        return {"score_click": tf.where(late, float("nan"), scores)}
+        likes = tf.sigmoid(LIKE_FACTOR * tf.gather(self.table, candidates))
+        return {"score_click": tf.where(late, float("nan"), scores), "score_like": likes}
 
 
 def export(
@@ -124,6 +138,7 @@ def export(
     evaluation: EvaluationConfig,
     vocabulary: list[str] | None = None,
     seed: int = 1,
+    tasks: tuple[str, ...] = TASKS,
 ) -> Path:
     """Writes a Model artifact's folder whose SavedModel scores by `table`."""
     terms = vocabulary or [f"item-{n}" for n in range(1, ITEMS + 1)]
@@ -135,7 +150,7 @@ def export(
         history_length=5,
         known_items=len(terms),
         sizes=FeatureSizes(items=rows, queries=6, tokens=5, attributes=7),
-        tasks=("click",),
+        tasks=tasks,
         evaluation=evaluation,
         seed=seed,
         item_count=counts[:rows],

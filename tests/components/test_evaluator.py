@@ -13,8 +13,11 @@ import pytest
 from seminar_tf.config import EvaluationConfig, PipelineConfig
 from seminar_tf.data.dataset import DatasetSpec
 from seminar_tf.evaluation import metrics
+from seminar_tf.evaluation.candidates import PopularNegatives, draw_negatives
+from seminar_tf.evaluation.impressions import Impressions
 from seminar_tf.evaluation.ranks import Ranks
-from tests.components.evaluation_fixtures import ITEMS, OOV, Toy, export, make_toy, write_examples
+from seminar_tf.evaluation.requests import Request
+from tests.components.evaluation_fixtures import ITEMS, LIKE_FACTOR, OOV, TASKS, Toy, export, make_toy, write_examples
 
 import tensorflow_model_analysis as tfma  # isort: skip
 from google.protobuf import json_format  # isort: skip
@@ -22,6 +25,7 @@ from tfx.components.evaluator.executor import Executor  # isort: skip
 from tfx.types import standard_artifacts  # isort: skip
 
 from components.evaluator.eval_config import eval_config  # isort: skip
+from components.evaluator.impression_metrics import ImpressionCombiner  # isort: skip
 from components.evaluator.ranking_metrics import RankingCombiner  # isort: skip
 from components.evaluator.results import read_metrics  # isort: skip
 from components.evaluator.sampling import SmallestHashes, user_hash  # isort: skip
@@ -35,7 +39,9 @@ def evaluate(
     tmp_path: Path, evaluation: EvaluationConfig, model: Path, baseline: Path | None = None, labelled: bool = True
 ) -> tuple[dict[str, Any], bool]:
     """Runs the stock executor. Returns (what read_metrics gives, whether the model was blessed)."""
-    config = eval_config(PipelineConfig(evaluation=evaluation), DatasetSpec(spans=(1,), has_requests=labelled))
+    config = eval_config(
+        PipelineConfig(evaluation=evaluation), DatasetSpec(spans=(1,), has_requests=labelled, tasks=TASKS)
+    )
     examples = standard_artifacts.Examples()
     examples.uri, examples.split_names = str(tmp_path / "examples"), '["train", "eval", "test"]'
     inputs: dict[str, list[Any]] = {"examples": [examples], "model": [standard_artifacts.Model()]}
@@ -63,20 +69,27 @@ def evaluate(
     return read_metrics(outputs["evaluation"][0].uri), (blessing / "BLESSED").exists()
 
 
-def oracle(toy: Toy, table: np.ndarray, users: list[bytes]) -> tuple[Ranks, np.ndarray, np.ndarray]:
-    """Ranks of the users' last items among the catalog, then labels and probabilities of their shown items."""
+def oracle(toy: Toy, table: np.ndarray, users: list[bytes]) -> Ranks:
+    """Ranks of the users' last items among the catalog."""
     catalog = np.arange(1, ITEMS + 1)
     true = np.array([toy.whole[user][-1] for user in users])
     higher = np.array([np.sum(table[catalog] > table[t]) for t in true])
     ties = np.array([np.sum(table[catalog] == table[t]) - 1 for t in true])
-    shown = np.concatenate([true, [toy.negatives[user] for user in users]])
-    labels = np.repeat([1.0, 0.0], len(users))
-    return Ranks(higher, ties), labels, 1 / (1 + np.exp(-table[shown]))
+    return Ranks(higher, ties)
 
 
-def assert_close(found: dict[str, float], expected: dict[str, float]) -> None:
+def logged(toy: Toy, table: np.ndarray, users: list[bytes]) -> dict[str, float]:
+    """NumPy's metrics of what the users were shown, in float32 as the model scores."""
+    rows = [(user, *candidate) for user in users for candidate in toy.shown[user]]
+    owner, items, *labels = (np.array(column) for column in zip(*rows))
+    logits = table[items].astype(np.float32)
+    scores = np.stack([1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(-np.float32(LIKE_FACTOR) * logits))], axis=1)
+    return Impressions(owner, TASKS, np.stack(labels, axis=1), scores.astype(np.float32)).metrics("click")
+
+
+def assert_close(found: dict[str, float], expected: dict[str, float], error: float = 1e-9) -> None:
     for name, value in expected.items():
-        assert found[name] == pytest.approx(value, abs=1e-9), name
+        assert found[name] == pytest.approx(value, abs=error, nan_ok=True), name
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +104,7 @@ def test_full_ranking_slices_labels_and_blessing(toy: tuple[Toy, Path]) -> None:
     data, path = toy
     table = np.random.default_rng(0).integers(-2, 3, ROWS).astype(np.float64)
     users = list(data.whole)
-    ranks, labels, scores = oracle(data, table, users)
+    ranks = oracle(data, table, users)
     values = metrics.per_request(ranks, (1, 5, 10))
     reach = float(values["ndcg_at_10"].mean())
 
@@ -101,9 +114,10 @@ def test_full_ranking_slices_labels_and_blessing(toy: tuple[Toy, Path]) -> None:
     # The gate is on all requests together: some slices lie below it.
     assert blessed and min(v["ndcg_at_10"] for v in found["slices"].values()) < reach - 1e-6
     assert_close(found["overall"], {name: float(v.mean()) for name, v in values.items()} | {"requests": len(users)})
-    assert found["overall"]["auc"] == pytest.approx(metrics.auc(labels, scores), abs=2e-3)
-    assert found["overall"]["log_loss"] == pytest.approx(metrics.log_loss(labels, scores), abs=1e-5)
-    assert found["overall"]["mean_label"] == pytest.approx(0.5)
+    # TensorFlow's sigmoid may differ from NumPy's in the last bit of a float32, not in what is tied.
+    shown = logged(data, table, users)
+    assert shown["one_class_users"] + shown["like_one_class_users"] > 0 and shown["auc"] != shown["gauc"]
+    assert_close(found["overall"], shown, 2e-7)
     assert found["baseline"] == {} and found["change"] == {}
 
     low, high = found["intervals"]["ndcg_at_10"]
@@ -121,6 +135,9 @@ def test_full_ranking_slices_labels_and_blessing(toy: tuple[Toy, Path]) -> None:
             expected = {name: float(v[groups == group].mean()) for name, v in values.items()}
             expected["requests"] = float((groups == group).sum())
             assert_close(found["slices"][f"{feature}:{group}"], expected)
+    for kind, own in (("search", lambda query: query != 1), ("browse", lambda query: query == 1)):
+        some = [u for u in users if own(data.queries[u][-1])]
+        assert_close(found["slices"][f"request_kind:{kind}"], logged(data, table, some), 2e-7)
     # Evaluation is readable by TFMA's own loader as well.
     result = tfma.load_eval_result(str(path / f"evaluation-{model.name}"))
     assert result.get_metrics_for_slice((), output_name="rank")["mrr"]["doubleValue"] == found["overall"]["mrr"]
@@ -154,7 +171,7 @@ def test_drop_against_a_baseline_of_another_vocabulary_is_not_blessed(toy: tuple
 
     found, blessed = evaluate(path, evaluation, model, baseline)
     expected = {
-        name: float(metrics.per_request(oracle(data, scores, list(data.whole))[0], (10,))["ndcg_at_10"].mean())
+        name: float(metrics.per_request(oracle(data, scores, list(data.whole)), (10,))["ndcg_at_10"].mean())
         for name, scores in (("overall", candidate_table), ("baseline", popular))
     }
     for name, value in expected.items():
@@ -165,9 +182,6 @@ def test_drop_against_a_baseline_of_another_vocabulary_is_not_blessed(toy: tuple
 
 
 def test_sampled_candidates_of_some_users_and_no_drop_is_blessed(toy: tuple[Toy, Path]) -> None:
-    from seminar_tf.evaluation.protocol import draw_negatives
-    from seminar_tf.evaluation.requests import Request
-
     data, path = toy
     table = np.random.default_rng(1).integers(-2, 3, ROWS).astype(np.float64)
     evaluation = EvaluationConfig(candidates="sampled", negatives=6, max_requests=15)
@@ -211,6 +225,84 @@ def test_combiner_equals_numpy_however_it_is_merged(seed: int) -> None:
     assert output["requests"] == n
     empty = {key.name: value for key, value in combiner.extract_output(combiner.create_accumulator()).items()}
     assert empty.pop("requests") == 0 and all(math.isnan(value) for value in empty.values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_impression_combiner_equals_numpy_however_it_is_merged(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 2500
+    scores = (rng.integers(0, 11, (n, 2)) / 10).astype(np.float32)
+    labels = rng.choice(np.array([0, 1, np.nan], np.float32), (n, 2))
+    # A row whose task the model does not have counts for no metric of it.
+    scores[rng.uniform(size=n) < 0.1, 1] = np.nan
+    users = rng.integers(0, 2**63, 400).astype(np.uint64)[rng.integers(0, 400, n)]
+    combiner = ImpressionCombiner(TASKS, "click", "m", "impression")
+    parts = [combiner.create_accumulator() for _ in range(4)]
+    for row in range(n):
+        element = {
+            "predictions": {"m": {"impression": scores[row]}},
+            "labels": {"impression": labels[row]},
+            "features": {"user": users[row : row + 1]},
+        }
+        combiner.add_input(parts[row % 3], element)
+    whole = combiner.merge_accumulators([combiner.compact(parts[0]), combiner.merge_accumulators(parts[1:])])
+    output = {key.name: value for key, value in combiner.extract_output(whole).items()}
+    known = np.where(np.isnan(scores), np.float32(np.nan), labels)
+    expected = Impressions(users, TASKS, known, scores).metrics("click")
+    assert output == pytest.approx(expected, rel=1e-12)
+    assert 0 < output["one_class_users"] < 400 and output["like_impressions"] < output["impressions"]
+    empty = {key.name: value for key, value in combiner.extract_output(combiner.create_accumulator()).items()}
+    assert empty["impressions"] == empty["like_one_class_users"] == 0 and math.isnan(empty["gauc"])
+
+
+def calibrated(toy: Toy) -> np.ndarray:
+    """Logits of the share of each item's impressions that were clicked, so that a constant times it is worse."""
+    shown = [candidate for user in toy.whole for candidate in toy.shown[user] if not math.isnan(candidate[1])]
+    items, clicks = np.array([c[0] for c in shown]), np.array([c[1] for c in shown])
+    rate = (np.bincount(items, clicks, ROWS) + 0.3) / (np.bincount(items, minlength=ROWS) + 1)
+    return np.log(rate / (1 - rate))
+
+
+@pytest.mark.parametrize(("change", "most_error", "blessed"), [(0.9, 1.0, True), (2.5, 1.0, False), (1.0, 0.01, False)])
+def test_a_model_that_ranks_alike_is_blessed_only_while_its_probabilities_hold(
+    toy: tuple[Toy, Path], tmp_path: Path, change: float, most_error: float, blessed: bool
+) -> None:
+    """The same order, so the same NDCG; logits moved by a constant: only log loss and calibration tell."""
+    data, path = toy
+    table = calibrated(data)
+    evaluation = EvaluationConfig(max_log_loss_rise=0.05, max_expected_error=most_error)
+    baseline = export(tmp_path / "before", table, data.counts, evaluation)
+    model = export(tmp_path / "after", table + np.log(change), data.counts, evaluation)
+    (tmp_path / "examples").symlink_to(path / "examples")
+    found, said = evaluate(tmp_path, evaluation, model, baseline)
+    assert found["change"]["ndcg_at_10"] == 0.0
+    rise = found["overall"]["log_loss"] / found["baseline"]["log_loss"] - 1
+    users = list(data.whole)
+    for name, scores in (("overall", table + np.log(change)), ("baseline", table)):
+        assert_close(found[name], {"log_loss": logged(data, scores, users)["log_loss"]}, 1e-6)
+    fits = rise <= 0.05 and found["overall"]["expected_error"] <= most_error
+    assert said == blessed == fits
+
+
+def test_baseline_without_a_task_has_none_of_its_metrics(toy: tuple[Toy, Path], tmp_path: Path) -> None:
+    data, path = toy
+    table = np.random.default_rng(2).normal(size=ROWS)
+    evaluation = EvaluationConfig(candidates="popular", negatives=8)
+    baseline = export(tmp_path / "click", table, data.counts, evaluation, tasks=("click",))
+    model = export(tmp_path / "both", table, data.counts, evaluation)
+    (tmp_path / "examples").symlink_to(path / "examples")
+    found, said = evaluate(tmp_path, evaluation, model, baseline)
+    assert said and found["overall"]["like_impressions"] > 0 == found["baseline"]["like_impressions"]
+    assert math.isnan(found["baseline"]["like_auc"]) and found["baseline"]["auc"] == found["overall"]["auc"]
+    ranks = []
+    negatives = PopularNegatives(np.arange(1, ITEMS + 1, dtype=np.int32), data.counts)
+    for user, items in data.whole.items():
+        none = np.empty(0, np.int32)
+        request = Request(user, len(items) - 1, none, none, none, none, 1, 0, none, none)
+        drawn = negatives.draw(request, items[-1], 8, 1, "test", none)
+        ranks.append((np.sum(table[drawn] > table[items[-1]]), np.sum(table[drawn] == table[items[-1]])))
+    values = metrics.per_request(Ranks(*np.array(ranks).T), (5, 10, 50))
+    assert_close(found["overall"], {name: float(v.mean()) for name, v in values.items()})
 
 
 @pytest.mark.parametrize("seed", range(5))

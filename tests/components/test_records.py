@@ -55,6 +55,18 @@ def test_missing_labels_of_a_task_are_named() -> None:
         list(read_segments(make_batch(), "like"))
 
 
+def test_labels_of_several_tasks_stand_side_by_side() -> None:
+    floats = pa.large_list(pa.float32())
+    batch = make_batch(label_like=pa.array([[0.5], [], [float("nan")]], floats))
+    users = dict(read_segments(batch, "click", ("like", "click")))
+    np.testing.assert_array_equal(users[b"a"].labels, [[0.5, 1.0]])
+    np.testing.assert_array_equal(users[b"c"].labels, [[np.nan, 0.0]])
+    assert users[b"b"].labels is not None and users[b"b"].labels.shape == (0, 2)
+    assert users[b"c"].target_label.tolist() == [0.0]
+    with pytest.raises(SegmentError, match="'label_buy': 0"):
+        list(read_segments(batch, "click", ("click", "buy")))
+
+
 @pytest.mark.parametrize(
     ("count", "name"), [(0, "0"), (1, "1-9"), (9, "1-9"), (10, "10-99"), (9999, "1000-9999"), (10**6, "10000+")]
 )

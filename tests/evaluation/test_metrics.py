@@ -99,6 +99,8 @@ def test_fault_8_invariants_hold_for_any_ranks(seed: int) -> None:
         ({"ndcg_at_5": 0.40, "hit_at_5": 0.35}, "ndcg_at_5 is 0.400000, above hit_at_5"),
         ({"ndcg_at_1": 0.10, "hit_at_1": 0.12}, "hit_at_1 is 0.120000, above ndcg_at_1"),
         ({"ndcg_at_1": 0.12, "hit_at_1": 0.12, "mrr": 0.11}, "above mrr"),
+        ({"ndcg_at_5": 0.3, "hit_at_5": 0.6, "mrr": 0.11}, "hit_at_5 is 0.600000, above 5 times mrr"),
+        ({"ndcg_at_5": 0.3, "hit_at_5": 1.2, "mrr": 0.9}, "hit_at_5 is between 1.200000 and 1.200000, expected 0 to 1"),
         ({"ndcg_at_5": 0.3, "ndcg_at_10": 0.2, "hit_at_5": 0.5, "hit_at_10": 0.5}, "above ndcg_at_10"),
         ({"ndcg_at_5": 0.1, "ndcg_at_10": 0.2, "hit_at_5": 0.5, "hit_at_10": 0.4}, "above hit_at_10"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,15 @@ def test_targets_of_one_request_share_it_and_unknown_labels_are_left_out() -> No
         (1, [6], [1.0]),
         (5, [7, 8], [1.0, 0.0]),
     ]
+
+
+def test_labels_of_every_task_keep_what_any_of_them_knows() -> None:
+    test = make("test", 2, [7], [(2, 7, 5, 1.0), (2, 8, 5, np.nan), (2, 9, 5, np.nan), (2, 6, 5, 0.0)])
+    labels = np.array([[1, 0], [np.nan, 1], [np.nan, np.nan], [0, np.nan]], np.float32)
+    requests = cut_requests(b"u", [make("train", 0, [3, 4]), replace(test, labels=labels)], "test", 10)
+    assert [r.target_item.tolist() for r in requests] == [[7, 8, 6]]
+    np.testing.assert_array_equal(requests[0].labels, labels[[0, 1, 3]])
+    np.testing.assert_array_equal(requests[0].target_label, [1, np.nan, 0])
 
 
 def test_test_segment_without_targets_gives_no_request() -> None:
