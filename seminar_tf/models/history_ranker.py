@@ -23,9 +23,9 @@ from seminar_tf.models.table_ranker import TableRanker
 class HistoryRanker(TableRanker):
     """Short branch, interest, user and context features and prediction heads around a lifelong branch.
 
-    A subclass makes the layers of its branch in `make_history` and computes x_lifelong in `read_history`. Whatever depends
-    on the request alone (history keys, short branch keys, interest, user and context features) is computed once a
-    request.
+    A subclass makes the layers of its branch in `make_history` and computes x_lifelong in `read_history`. Whatever
+    depends on the request alone (history keys, short branch keys, interest, user and context features) is computed once
+    a request.
 
     Args:
       as in TableRanker.
