@@ -52,14 +52,9 @@ def cases(model: TableRanker, batch: Mapping[str, np.ndarray]) -> list[list[Case
         count = int((ids > 0).sum())
         gap = batch["request_timestamp"][b] - batch["history_timestamp"][b, :count]
         typed, request = batch["history_query"][b, :count], int(batch["query"][b])
-        found.append(
-            [
-                Case(
-                    targets[b, n], items[b, n], queries[b], pairs[b, :count], gap, ids[:count], typed, int(one), request
-                )
-                for n, one in enumerate(batch["candidate_item_id"][b])
-            ]
-        )
+        shared = (queries[b], pairs[b, :count], gap, ids[:count], typed)
+        rows = enumerate(batch["candidate_item_id"][b])
+        found.append([Case(targets[b, n], items[b, n], *shared, int(one), request) for n, one in rows])
     return found
 
 
