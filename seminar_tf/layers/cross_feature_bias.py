@@ -12,7 +12,7 @@ from seminar_tf.layers.recency_bias import GAP_BUCKETS, POSITION_BUCKETS, Recenc
 
 @tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class CrossFeatureBias(tf.keras.layers.Layer):
-    """bias_h = sum_j s_j[value of feature j] beta_jh (TWIN, arXiv 2302.02352, eq. 4 and 5: (K_c W^c) beta).
+    """bias_h = sum_j s_j[value of feature j] beta_jh (TWIN, arXiv 2302.02352: (K_c W^c) beta).
 
     TWIN projects each cross feature's embedding to one number; of a feature of few values that is one number a value,
     which is what s_j holds. Time gap and position are bucketed as in RecencyBias. There is no mask: padding gets a bias

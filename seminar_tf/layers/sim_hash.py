@@ -11,7 +11,7 @@ from seminar_tf.layers import seeding
 
 @tf.keras.utils.register_keras_serializable(package="seminar_tf")
 class SimHash(tf.keras.layers.Layer):
-    """h_i(x) = sign(r_i x), r_i drawn once from a normal distribution and fixed (ETA, arXiv 2108.04468, section 4.2).
+    """h_i(x) = sign(r_i x), r_i drawn once from a normal distribution and fixed (used by ETA, arXiv 2108.04468).
 
     Args:
       dim: d.

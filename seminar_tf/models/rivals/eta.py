@@ -17,7 +17,7 @@ _POSITIONS = 1 << 16
 
 
 class Eta(SearchingRanker):
-    """Keeps the K pairs whose signature has the least Hamming distance from the target's (section 4.2, eq. 4 and 5).
+    """Keeps the K pairs whose signature has the least Hamming distance from the target's: h(x) = sign(x R).
 
     Signatures are of the very vectors that the attention sees, so they change as those train. Of pairs at the same
     distance, of which there are many, the newer ones are kept.

@@ -14,7 +14,7 @@ from seminar_tf.models.rivals.searching import SearchingRanker, masked
 
 
 class Qin(SearchingRanker):
-    """The relevance search unit's cascade (section 3.2): `qin_query_k` pairs by cosine with the query, K of them by
+    """The relevance search unit's cascade: `qin_query_k` pairs by cosine with the query, K of them by
     cosine with the item.
 
     The first search depends on the request alone. The empty query of browsing says nothing of any pair, so there the

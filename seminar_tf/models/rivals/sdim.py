@@ -14,7 +14,7 @@ from seminar_tf.models.history_ranker import HistoryRanker
 
 
 class Sdim(HistoryRanker):
-    """x = tau / m sum_g l2(sum_j [bucket_g(e_j) = bucket_g(target)] e_j) over the m / tau groups (section 3.2, eq. 9).
+    """x = tau / m sum_g l2(sum_j [bucket_g(e_j) = bucket_g(target)] e_j) over the m / tau groups.
 
     A group's tau hash functions name one of 2^tau buckets. The normalised sum of every bucket depends on the request
     alone and is computed once (the paper's Behavior Sequence Encoding server); a candidate picks one bucket a group.

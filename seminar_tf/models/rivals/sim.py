@@ -21,7 +21,7 @@ GSU = "gsu"
 
 
 class Sim(SearchingRanker):
-    """The exact search unit of both kinds: attention over z_j = concat(e_j, e_j^t), e^t of the time gap (eq. 4).
+    """The exact search unit of both kinds: attention over z_j = concat(e_j, e_j^t), e^t of the time gap (eq. 3 and 4).
 
     Args:
       as in TableRanker.

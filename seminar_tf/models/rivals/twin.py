@@ -17,7 +17,7 @@ from seminar_tf.models.rivals.searching import SearchingRanker
 
 
 class Twin(SearchingRanker):
-    """alpha = (K_h W^h)(W^q q)^T / sqrt(d_k) + (K_c W^c) beta (eq. 5) both keeps the K pairs and weights them (eq. 6).
+    """alpha = (K_h W^h)(W^q q)^T / sqrt(d_k) + (K_c W^c) beta both keeps the K pairs and weights them.
 
     The first stage takes the heads' mean of alpha, with the very weights of the second. Inherent features are the
     pair's vector, whose projection is folded into the target's, so that no history is projected.
