@@ -16,7 +16,9 @@ from seminar_tf.features import names
 from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.features.vocabulary import FeatureSizes, feature_sizes
 from seminar_tf.models.channel_tables import ChannelTables
+from seminar_tf.models.rankers import make_ranker, reads_categories
 from seminar_tf.models.seminar import Seminar
+from seminar_tf.models.table_ranker import TableRanker
 from seminar_tf.retrieval.served import prepare
 
 TASKS = ("click", "like")
@@ -43,7 +45,20 @@ def random_seminar(
     tasks: tuple[str, ...] = TASKS,
     train: TrainConfig | None = None,
 ) -> Seminar:
-    """The real ranker with random tables and weights; seven in ten items have each modality."""
+    """SEMINAR with random tables and weights; seven in ten items have each modality."""
+    made = random_model(sizes, seed, config, tasks, train)
+    assert isinstance(made, Seminar)
+    return made
+
+
+def random_model(
+    sizes: FeatureSizes,
+    seed: int,
+    config: PipelineConfig,
+    tasks: tuple[str, ...] = TASKS,
+    train: TrainConfig | None = None,
+) -> TableRanker:
+    """The same of the ranker that the configuration names; items have up to two of five categories."""
     rng = np.random.default_rng(seed)
     known = (np.arange(sizes.items) > 0) & (np.arange(sizes.items) < sizes.items - config.features.item_oov_buckets)
     has = known & (rng.random((3, sizes.items)) < 0.7)
@@ -66,7 +81,10 @@ def random_seminar(
         item_mask=has.T,
         query=rng.normal(0, 1, (sizes.queries, dim)).astype(np.float32),
     )
-    return Seminar(config.model, sizes, tasks, tables, features, seed, train)
+    categories = None
+    if reads_categories(config.model):
+        categories = rng.integers(0, 6, (sizes.items, 2)) * known[:, None]
+    return make_ranker(config.model, sizes, tasks, tables, features, seed, train, categories=categories)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The pipeline: from the canonical tables to a pushed, versioned SavedModel.
 
 BehaviorExampleGen -> StatisticsGen, ImportSchemaGen, ExampleValidator -> Transform -> Trainer (PSU) -> Trainer
-(SEMINAR, restoring the PSU's tables) -> Quantizer (the tables that are served) -> RecallEvaluator (against exact
-attention) and Evaluator (against the last blessed model) -> Pusher.
+(SEMINAR or a rival, restoring the PSU's tables) -> Quantizer (the tables that are served) -> RecallEvaluator (against
+exact attention) and Evaluator (against the last blessed model) -> Pusher.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from components.recall_evaluator.component import RecallEvaluator
 from pipelines import schema
 from pipelines.beam_arguments import beam_arguments
 from pipelines.fingerprint import code_fingerprint
-from seminar_tf.config import DataConfig, EvaluationConfig, PipelineConfig, RetrievalConfig
+from seminar_tf.config import SEMINAR, DataConfig, EvaluationConfig, PipelineConfig, RetrievalConfig, RivalsConfig
 from seminar_tf.config_io import to_json
 from seminar_tf.data.dataset import DatasetSpec, describe
 from seminar_tf.features import names
@@ -231,7 +231,9 @@ def _trainer(
     It is given only the parts of the configuration that its result depends on, lest a new evaluation threshold
     or serving folder retrain the model.
     """
-    relevant = PipelineConfig(root="", seed=config.seed, features=config.features, model=config.model, psu=config.psu)
+    # Pretraining knows nothing of rankers: all of them start from one PSU.
+    pretrained = dataclasses.replace(config.model, ranker=SEMINAR, rivals=RivalsConfig())
+    relevant = PipelineConfig(root="", seed=config.seed, features=config.features, model=pretrained, psu=config.psu)
     code: tuple[str, ...] = _TRAINER_CODE
     if stage == "seminar":
         code += _EXPORT_CODE + (_RETRIEVAL_CODE if config.retrieval.train_codes else ())

@@ -102,6 +102,15 @@ def test_wrong_keys_and_types_are_told_with_file_and_key(tmp_path, text, message
         ("model.hidden_units", [64, 0]),
         ("model.channels", []),
         ("model.channels", ["text", "sound"]),
+        ("model.ranker", "dien"),
+        ("model.rivals.attention_units", 0),
+        ("model.rivals.hash_bits", 0),
+        ("model.rivals.hash_bits", 129),
+        ("model.rivals.sdim_hashes", 49),
+        ("model.rivals.sdim_hashes", 0),
+        ("model.rivals.sdim_width", 9),
+        ("model.rivals.qin_query_k", 0),
+        ("model.rivals.sasrec_blocks", 0),
         ("psu.epochs", -1),
         ("psu.align_weight", -1.0),
         ("psu.next_pair_windows", 0),
@@ -128,6 +137,29 @@ def test_a_value_out_of_range_is_told_by_the_key_that_holds_it(key, value):
         tree = {part: tree}
     with pytest.raises(ConfigError, match=rf"config key {re.escape(key)}: expected .*, found "):
         config_io.from_dict(PipelineConfig, tree)
+
+
+@pytest.mark.parametrize(
+    "model, key",
+    [
+        ({"ranker": "din"}, "retrieval.tables"),
+        ({"ranker": "eta", "top_k_per_head": True}, "model.top_k_per_head"),
+        ({"ranker": "twin", "share_gsu_esu": True}, "model.share_gsu_esu"),
+        ({"ranker": "sim_hard", "rivals": {"category_prefix": ""}}, "model.rivals.category_prefix"),
+        ({"ranker": "qin", "top_k": 201}, "model.rivals.qin_query_k"),
+        ({"ranker": "qin", "use_query": False}, "model.use_query"),
+        ({"ranker": "sasrec", "short_length": 0}, "model.short_length"),
+    ],
+)
+def test_what_a_rival_cannot_use_is_told(model, key):
+    with pytest.raises(ConfigError, match=rf"config key {re.escape(key)}: expected .*{model['ranker']}"):
+        config_io.from_dict(PipelineConfig, {"model": model})
+
+
+@pytest.mark.parametrize("ranker", config.RANKERS)
+def test_every_ranker_can_be_named(ranker):
+    tree = {"model": {"ranker": ranker, "rivals": {"category_prefix": "genre="}}, "retrieval": {"tables": "float"}}
+    assert config_io.from_dict(PipelineConfig, tree).model.ranker == ranker
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from components.json_file import write_json
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config_io import from_json
 from seminar_tf.export.metadata import ModelMetadata
-from seminar_tf.export.restored import restore_seminar
+from seminar_tf.export.restored import restore_ranker
 from seminar_tf.export.signatures import export_ranker
 from seminar_tf.retrieval.served import Prepared, prepare
 
@@ -39,13 +39,14 @@ class Executor(base_executor.BaseExecutor):
 
         Raises:
           CodebookError: a channel has fewer vectors than centroids.
-          MetadataError: the model is no SEMINAR with float tables.
+          ValueError: other tables than float for a rival of SEMINAR.
+          MetadataError: the model is no ranker with float tables.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         config = from_json(PipelineConfig, exec_properties["config"])
         source = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
         metadata = ModelMetadata.load(source)
-        model = restore_seminar(source)
+        model = restore_ranker(source)
         prepared = prepare(model, config.retrieval, config.seed)
         _LOG.info("served tables: %s; search: %s", config.retrieval.tables, prepared.search)
         artifact = artifact_utils.get_single_instance(output_dict["codebook"])

@@ -20,10 +20,11 @@ from seminar_tf.config_io import from_json
 from seminar_tf.evaluation.metrics import ndcg_name
 from seminar_tf.evaluation.requests import Request
 from seminar_tf.evaluation.saved_model import SavedModelRanker
-from seminar_tf.evaluation.search_recall import exact_model, search_recall
+from seminar_tf.evaluation.search_recall import Found, exact_model, search_recall
 from seminar_tf.evaluation.significance import paired_bootstrap, user_means
 from seminar_tf.evaluation.slices import bucket
 from seminar_tf.export.metadata import ModelMetadata
+from seminar_tf.models.seminar import Seminar
 from seminar_tf.training.ranking import LiveRanker, target_metrics
 from seminar_tf.training.records import RecordError, list_files
 from seminar_tf.training.requests import VISIBLE, load_requests, load_users
@@ -87,7 +88,10 @@ def evaluate(
         users = load_users({s: files[s] for s in VISIBLE[SPLIT]}, SPLIT, metadata.tasks, config.requests, seed)
         requests = load_requests(users, metadata.tasks.index(metadata.primary_task), length)
     trained = exact_model(exact)
-    found = search_recall(trained, served, requests, config.candidates, seed, SPLIT)
+    # A rival is served as it was trained, with no search that could miss a pair.
+    found = Found.nothing(len(requests))
+    if isinstance(trained, Seminar):
+        found = search_recall(trained, served, requests, config.candidates, seed, SPLIT)
     by_length: dict[str, list[int]] = defaultdict(list)
     for n, request in enumerate(requests):
         by_length[bucket(request.position)].append(n)

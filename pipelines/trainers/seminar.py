@@ -1,7 +1,8 @@
-"""The second Trainer: fine-tunes SEMINAR on the PSU's tables and exports the ranker (spec section 5)."""
+"""The second Trainer: fine-tunes SEMINAR, or the rival that model.ranker names, on the PSU's tables and exports it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,14 @@ from seminar_tf.evaluation.metrics import ndcg_name
 from seminar_tf.evaluation.requests import Request
 from seminar_tf.export.metadata import PRIMARY_TASK
 from seminar_tf.export.signatures import export_ranker
+from seminar_tf.features import names
+from seminar_tf.features.categories import item_categories
 from seminar_tf.features.tables import ItemFeatures, QueryFeatures
+from seminar_tf.features.vocabulary import read_vocabulary
 from seminar_tf.models.channel_tables import ChannelTables
+from seminar_tf.models.rankers import make_ranker, reads_categories
 from seminar_tf.models.seminar import Seminar
+from seminar_tf.models.table_ranker import TableRanker
 from seminar_tf.retrieval.served import start_codes
 from seminar_tf.training.blocks import candidate_width, request_block
 from seminar_tf.training.calibration import calibration_log
@@ -34,13 +40,13 @@ MONITOR = Monitor(ndcg_name(10), True)
 
 
 def run_fn(fn_args: Any) -> None:
-    """Trains SEMINAR and exports it.
+    """Trains the ranker and exports it.
 
     Args:
       fn_args: tfx.components.FnArgs, see `common.trainer_inputs`; base_model is the PSU's SavedModel folder.
 
     Raises:
-      ValueError: there is no base model, or it is no PSU.
+      ValueError: there is no base model, or it is no PSU; or no item has a category that the ranker needs.
     """
     inputs = trainer_inputs(fn_args, "seminar")
     task, strategy = start(inputs)
@@ -48,16 +54,12 @@ def run_fn(fn_args: Any) -> None:
     items, queries = ItemFeatures.load(base / ITEMS_FILE), QueryFeatures.load(base / QUERIES_FILE)
     tables = ChannelTables.load(base / TABLES_FILE)
 
-    def build() -> Seminar:
-        config = inputs.config
-        return Seminar(
-            config.model, inputs.sizes, inputs.spec.tasks, tables, items, config.seed, inputs.train, config.retrieval
-        )
+    build = ranker_builder(inputs, tables, items)
 
     with precision(inputs.train):
         with strategy.scope():
             model = build()
-            if inputs.config.retrieval.train_codes:
+            if isinstance(model, Seminar) and inputs.config.retrieval.train_codes:
                 start_codes(model, inputs.config.retrieval, inputs.config.seed)
             compile_model(model, inputs.train)
         state = TrainingState(inputs.state_dir, model, task)
@@ -70,9 +72,36 @@ def run_fn(fn_args: Any) -> None:
     state.remove()
 
 
+def ranker_builder(inputs: TrainerInputs, tables: ChannelTables, items: ItemFeatures) -> Callable[[], TableRanker]:
+    """What makes the ranker of the configuration, the same each time.
+
+    Raises:
+      ValueError: no item has an attribute with `model.rivals.category_prefix`, and the ranker reads such.
+    """
+    config, categories = inputs.config, None
+    if reads_categories(config.model):
+        attributes = read_vocabulary(inputs.transform_dir, names.ATTRIBUTE_VOCABULARY)
+        categories = item_categories(items, attributes, config.model.rivals.category_prefix)
+
+    def build() -> TableRanker:
+        return make_ranker(
+            config.model,
+            inputs.sizes,
+            inputs.spec.tasks,
+            tables,
+            items,
+            config.seed,
+            inputs.train,
+            config.retrieval,
+            categories,
+        )
+
+    return build
+
+
 def _train(
     inputs: TrainerInputs,
-    model: Seminar,
+    model: TableRanker,
     state: TrainingState,
     tables: ChannelTables,
     items: ItemFeatures,

@@ -4,13 +4,16 @@ Symbols (L, K, d, H, N) are those of the paper (arXiv 2407.10714) and of docs/mo
 """
 
 from seminar_tf.config.data import DataConfig, FeatureConfig
-from seminar_tf.config.model import ModelConfig
+from seminar_tf.config.model import RANKERS, SEMINAR, ModelConfig
 from seminar_tf.config.pipeline import PipelineConfig
 from seminar_tf.config.release import EvaluationConfig, ServingConfig
 from seminar_tf.config.retrieval import RetrievalConfig
+from seminar_tf.config.rivals import RivalsConfig
 from seminar_tf.config.training import STRATEGIES, TrainConfig
 
 __all__ = [
+    "RANKERS",
+    "SEMINAR",
     "STRATEGIES",
     "DataConfig",
     "EvaluationConfig",
@@ -18,6 +21,7 @@ __all__ = [
     "ModelConfig",
     "PipelineConfig",
     "RetrievalConfig",
+    "RivalsConfig",
     "ServingConfig",
     "TrainConfig",
 ]

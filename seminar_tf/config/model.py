@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from seminar_tf.config.rivals import RivalsConfig
 from seminar_tf.config_io import check, positive
+
+SEMINAR = "seminar"
+RANKERS = (SEMINAR, "din", "din_whole", "sim_hard", "sim_soft", "eta", "sdim", "twin", "qin", "sasrec")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes and switches of PSU and SEMINAR (spec sections 2 to 5).
+    """Sizes and switches of PSU and SEMINAR (spec sections 2 to 5), and of the rankers that it is compared with.
 
     Attributes:
+      ranker: what is fine-tuned and exported: seminar, or a rival (docs/rivals.md).
       history_length: L, newest pairs of the history that a request sees in training and evaluation.
       serving_history_length: L of the exported model.
       top_k: K, pairs that the GSU keeps for the ESU.
@@ -32,8 +37,10 @@ class ModelConfig:
       dropout: rate in the prediction head.
       interest_layers: causal Transformer blocks over the pairs before <EOS> attends to them.
       text_layers: Transformer layers of the text encoder; 0 is the mean of its tokens' embeddings.
+      rivals: what single rivals need.
     """
 
+    ranker: str = SEMINAR
     history_length: int = 200
     serving_history_length: int = 1000
     top_k: int = 50
@@ -54,6 +61,7 @@ class ModelConfig:
     dropout: float = 0.0
     interest_layers: int = 0
     text_layers: int = 1
+    rivals: RivalsConfig = field(default_factory=RivalsConfig)
 
     def __post_init__(self) -> None:
         for name in ("history_length", "serving_history_length", "top_k", "dim", "heads"):
@@ -67,3 +75,20 @@ class ModelConfig:
         check(all(width > 0 for width in self.hidden_units), "model.hidden_units", self.hidden_units, "widths above 0")
         unknown = set(self.channels) - {"text", "image", "attributes"}
         check(bool(self.channels) and not unknown, "model.channels", self.channels, "some of text, image, attributes")
+        check(self.ranker in RANKERS, "model.ranker", self.ranker, f"one of {', '.join(RANKERS)}")
+        if self.ranker != SEMINAR:
+            self._check_rival()
+
+    def _check_rival(self) -> None:
+        """What a rival cannot use is refused, not passed over."""
+        for name in ("top_k_per_head", "share_gsu_esu"):
+            check(not getattr(self, name), f"model.{name}", True, f"false, which model.ranker {self.ranker} needs")
+        if self.ranker == "sim_hard":
+            prefix = self.rivals.category_prefix
+            check(bool(prefix), "model.rivals.category_prefix", prefix, "a prefix, which model.ranker sim_hard needs")
+        if self.ranker == "qin":
+            check(self.use_query, "model.use_query", False, "true, as model.ranker qin searches by the query")
+            least = f"at least model.top_k ({self.top_k}), as model.ranker is qin"
+            check(self.rivals.qin_query_k >= self.top_k, "model.rivals.qin_query_k", self.rivals.qin_query_k, least)
+        if self.ranker == "sasrec":
+            check(self.short_length > 0, "model.short_length", 0, "above 0: the pairs that model.ranker sasrec sees")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from seminar_tf.config.data import DataConfig, FeatureConfig
-from seminar_tf.config.model import ModelConfig
+from seminar_tf.config.model import SEMINAR, ModelConfig
 from seminar_tf.config.release import EvaluationConfig, ServingConfig
 from seminar_tf.config.retrieval import RetrievalConfig
 from seminar_tf.config.training import TrainConfig
@@ -37,3 +37,6 @@ class PipelineConfig:
             divides = self.model.dim % self.retrieval.subvectors == 0
             wanted = f"a divisor of model.dim ({self.model.dim}), or retrieval.rotation weighted"
             check(divides, "retrieval.subvectors", self.retrieval.subvectors, wanted)
+        if self.model.ranker != SEMINAR:
+            wanted = f"float, as model.ranker is {self.model.ranker}: other tables are for ranker {SEMINAR}"
+            check(self.retrieval.tables == "float", "retrieval.tables", self.retrieval.tables, wanted)

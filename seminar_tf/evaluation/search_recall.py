@@ -12,9 +12,10 @@ from seminar_tf.evaluation import protocol
 from seminar_tf.evaluation.requests import Request
 from seminar_tf.export.inputs import INDEXED, PAIR_POSITION, SEARCH_SIGNATURE
 from seminar_tf.export.metadata import MetadataError, ModelMetadata
-from seminar_tf.export.restored import restore_seminar
+from seminar_tf.export.restored import restore_ranker
 from seminar_tf.features import names
 from seminar_tf.models.seminar import Seminar
+from seminar_tf.models.table_ranker import TableRanker
 
 import tensorflow as tf  # isort: skip
 
@@ -32,6 +33,11 @@ class Found:
 
     pairs: np.ndarray
     recall: np.ndarray
+
+    @classmethod
+    def nothing(cls, requests: int) -> Found:
+        """Of requests in which nothing had to be searched for."""
+        return cls(np.zeros(requests, np.int64), np.ones(requests))
 
 
 def found_share(positions: np.ndarray, scores: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -58,13 +64,13 @@ def found_share(positions: np.ndarray, scores: np.ndarray, valid: np.ndarray) ->
     return np.where(wanted > 0, share, 1.0)
 
 
-def exact_model(path: str) -> Seminar:
+def exact_model(path: str) -> TableRanker:
     """The trained model with exact attention over its vectors, of a model that was trained on codes too.
 
     Raises:
       MetadataError: the SavedModel has no float tables.
     """
-    model = restore_seminar(path)
+    model = restore_ranker(path)
     model.pairs.codes = None
     return model
 

@@ -64,7 +64,7 @@ EMBED: dict[str, Input] = {
     names.ITEM_ID: Input(np.object_, ("M",)),
     names.QUERY: Input(np.object_, ("M",)),
 }
-# What each signature takes; a ranker without a search has no XLA, search or embedding signature.
+# What each signature takes; a ranker that keeps no K pairs has no search signature.
 SIGNATURES: dict[str, dict[str, Input]] = {
     RAW_SIGNATURE: RAW,
     INDEXED_SIGNATURE: INDEXED,

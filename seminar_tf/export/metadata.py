@@ -49,6 +49,7 @@ class _Stored:
     model: ModelConfig = field(default_factory=ModelConfig)
     channels: tuple[str, ...] = ()
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    categories: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class ModelMetadata:
       model: the model's configuration.
       channels: item channels of the model's float tables, in order; empty for rankers without any.
       retrieval: how the model searches histories.
+      categories: columns of the item categories that the model holds; 0 where it holds none.
     """
 
     history_length: int
@@ -78,6 +80,7 @@ class ModelMetadata:
     model: ModelConfig = field(default_factory=ModelConfig)
     channels: tuple[str, ...] = ()
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    categories: int = 0
 
     def __post_init__(self) -> None:
         if self.item_count.shape != (self.sizes.items,):

@@ -28,7 +28,7 @@ from seminar_tf.features import names
 from seminar_tf.features.lookup import IdLookup
 from seminar_tf.features.vocabulary import FeatureSizes
 from seminar_tf.layers.distinct import static_shapes
-from seminar_tf.models.seminar import Seminar
+from seminar_tf.models.table_ranker import TableRanker
 
 import tensorflow as tf  # isort: skip
 
@@ -83,9 +83,11 @@ class RankerModule(tf.Module):
         # One trace for the signatures that differ in their inputs alone: tracing is most of an export's time.
         scored = tf.function(self._score, input_signature=[_specs(INDEXED)], autograph=False)
         self._scored: Callable[[Tensors], Tensors] = lambda batch: scored(batch)
-        self._search = model.search_history if isinstance(model, Seminar) else None
+        self._compiles = isinstance(model, TableRanker)
+        # SEMINAR, and rivals that keep K pairs as it does.
+        self._search = getattr(model, "search_history", None)
         # Behind a lambda, for Keras' traces: see `weights`.
-        self._embed = (lambda items, queries: model.pairs(items, queries)) if isinstance(model, Seminar) else None
+        self._embed = (lambda items, queries: model.pairs(items, queries)) if isinstance(model, TableRanker) else None
 
     def signatures(self) -> dict[str, Any]:
         """Signature name -> concrete function. `export.inputs` lists their inputs."""
@@ -98,8 +100,9 @@ class RankerModule(tf.Module):
             INDEXED_SIGNATURE: self._rank_indexed,
             EXAMPLES_SIGNATURE: self._rank_examples,
         }
-        if self._search is not None:
+        if self._compiles:
             found[XLA_SIGNATURE] = self._rank_compiled
+        if self._search is not None:
             found[SEARCH_SIGNATURE] = self._search_history
         if self._embed is not None:
             found[EMBED_SIGNATURE] = self._embed_items

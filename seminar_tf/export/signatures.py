@@ -65,6 +65,7 @@ def export_ranker(
         model=config.model,
         channels=_table_channels(model),
         retrieval=config.retrieval,
+        categories=_category_columns(model),
     ).save(staged)
     warmup.write(staged, config, sizes, read_vocabulary(transform_dir, names.ITEM_VOCABULARY), tuple(signatures))
     if target.exists():
@@ -78,3 +79,9 @@ def _table_channels(model: Ranker) -> tuple[str, ...]:
     """Item channels of the model's float tables; none where it has no such tables, or others in their place."""
     pairs = getattr(model, "pairs", None)
     return tuple(pairs.channels) if isinstance(pairs, PairTable) else ()
+
+
+def _category_columns(model: Ranker) -> int:
+    """Columns of the item categories that the model holds, 0 for none."""
+    categories = getattr(model, "categories", None)
+    return 0 if categories is None else int(categories.columns)

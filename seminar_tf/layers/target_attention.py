@@ -38,27 +38,29 @@ class TargetAttention(tf.keras.layers.Layer):
       dim: d, width of targets, keys and output.
       heads: H; d_h = d / H.
       seed: of the initial weights.
+      key_dim: width of the keys where that is not d.
     """
 
-    def __init__(self, dim: int, heads: int, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, dim: int, heads: int, seed: int = 0, key_dim: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if dim % heads:
             raise ValueError(f"TargetAttention: heads ({heads}) must divide dim ({dim}).")
         self.dim = dim
         self.heads = heads
         self.seed = seed
+        self.key_dim = key_dim or dim
         self.head_dim = dim // heads
 
     def build(self, input_shape: Any) -> None:
-        def kernel(name: str) -> tf.Variable:
+        def kernel(name: str, rows: int) -> tf.Variable:
             return self.add_weight(
-                name=name, shape=(self.dim, self.dim), initializer=seeding.glorot(self.seed, f"{self.name}/{name}")
+                name=name, shape=(rows, self.dim), initializer=seeding.glorot(self.seed, f"{self.name}/{name}")
             )
 
-        self.query_kernel = kernel("query_kernel")  # W^Q, heads side by side
-        self.key_kernel = kernel("key_kernel")  # W^K
-        self.value_kernel = kernel("value_kernel")  # W^V
-        self.output_kernel = kernel("output_kernel")  # W^O (W^ESU in the exact search unit)
+        self.query_kernel = kernel("query_kernel", self.dim)  # W^Q, heads side by side
+        self.key_kernel = kernel("key_kernel", self.key_dim)  # W^K
+        self.value_kernel = kernel("value_kernel", self.key_dim)  # W^V
+        self.output_kernel = kernel("output_kernel", self.dim)  # W^O (W^ESU in the exact search unit)
         super().build(input_shape)
 
     def _split(self, x: tf.Tensor) -> tf.Tensor:
@@ -94,13 +96,13 @@ class TargetAttention(tf.keras.layers.Layer):
     def _few(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
         """`call` with the projections on the targets' side: less work while N H <= d. mask: [B, 1 or H, 1 or N, L]."""
         shape, length = tf.shape(target), tf.shape(keys)[1]
-        rows = (shape[0], shape[1] * self.heads, self.dim)
+        rows = (shape[0], shape[1] * self.heads, self.key_dim)
         alpha = tf.matmul(tf.reshape(self._folded(target), rows), keys, transpose_b=True)
         alpha = tf.reshape(alpha, (shape[0], shape[1], self.heads, length))
         mask = tf.transpose(mask, (0, 2, 1, 3))
         weights = softmax_weights(alpha, mask, None if bias is None else tf.transpose(bias, (0, 2, 1, 3)))
         mixed = tf.reshape(weights, (shape[0], shape[1] * self.heads, length)) @ keys
-        return self._unfolded(tf.reshape(mixed, (shape[0], shape[1], self.heads, self.dim)), mask)
+        return self._unfolded(tf.reshape(mixed, (shape[0], shape[1], self.heads, self.key_dim)), mask)
 
     def gathered(self, target: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
         """Attention of each target over keys of its own.
@@ -136,19 +138,20 @@ class TargetAttention(tf.keras.layers.Layer):
         return self._unfolded(tf.linalg.matvec(keys, self.weights_of(target, keys, mask, bias), transpose_a=True), mask)
 
     def _folded(self, target: tf.Tensor) -> tf.Tensor:
-        """(q W_h^Q) W_h^K^T / sqrt(d_h), to be multiplied with keys as they are: [B, N, d] -> [B, N, H, d]."""
+        """(q W_h^Q) W_h^K^T / sqrt(d_h), to be multiplied with keys as they are: [B, N, d] -> [B, N, H, key_dim]."""
         shape = tf.shape(target)
         query = project(target, self.query_kernel) * self.head_dim**-0.5
         query = tf.reshape(query, (shape[0], shape[1], self.heads, self.head_dim))
-        kernel = tf.reshape(tf.cast(self.key_kernel, target.dtype), (self.dim, self.heads, self.head_dim))
+        kernel = tf.reshape(tf.cast(self.key_kernel, target.dtype), (self.key_dim, self.heads, self.head_dim))
         return tf.einsum("bnhe,dhe->bnhd", query, kernel)
 
     def _unfolded(self, mixed: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """W_h^V and W^O on attention-weighted means of keys: [B, N, H, d], mask [B, N or 1, H or 1, n] -> [B, N, d]."""
         mixed, shape = _without_empty(mixed, mask), tf.shape(mixed)
-        values = tf.reshape(tf.cast(self.value_kernel, mixed.dtype), (self.dim, self.heads, self.head_dim))
+        values = tf.reshape(tf.cast(self.value_kernel, mixed.dtype), (self.key_dim, self.heads, self.head_dim))
         heads = tf.einsum("bnhd,dhe->bnhe", mixed, values)
         return project(tf.reshape(heads, (shape[0], shape[1], self.dim)), self.output_kernel)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "dim": self.dim, "heads": self.heads, "seed": self.seed}
+        config = {**super().get_config(), "dim": self.dim, "heads": self.heads, "seed": self.seed}
+        return config if self.key_dim == self.dim else {**config, "key_dim": self.key_dim}

@@ -16,7 +16,7 @@ from seminar_tf.layers.search_unit import Products, SearchUnit
 from seminar_tf.models.fused_batch import FusedBatch
 
 # Fewer candidates than this are always served by gathering K pairs each.
-_MANY_CANDIDATES = 16
+MANY_CANDIDATES = 16
 
 
 class LifelongBranch:
@@ -52,7 +52,7 @@ class LifelongBranch:
                 return self._gathered(target, seen, keys)
             # One weight a head and pair (H L) against K vectors of d: what takes less memory for many candidates.
             fits = self._config.heads * tf.shape(keys)[1] <= 2 * self._lists * self._config.top_k * self._config.dim
-            many = tf.shape(target)[1] >= _MANY_CANDIDATES
+            many = tf.shape(target)[1] >= MANY_CANDIDATES
             return tf.cond(
                 fits & many, lambda: self._dense(target, seen, keys), lambda: self._gathered(target, seen, keys)
             )

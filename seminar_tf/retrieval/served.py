@@ -9,6 +9,7 @@ from seminar_tf.config import RetrievalConfig
 from seminar_tf.layers.distinct import are_shapes_static
 from seminar_tf.models.codes_in_loop import CodesInLoop
 from seminar_tf.models.seminar import Seminar
+from seminar_tf.models.table_ranker import TableRanker
 from seminar_tf.retrieval.auto import Choice, Measured
 from seminar_tf.retrieval.codebook import Codebook, CodebookQuality
 from seminar_tf.retrieval.hold import hold_codes, hold_fused, never
@@ -39,7 +40,7 @@ class Prepared:
     quality: dict[str, CodebookQuality] = field(default_factory=dict)
 
 
-def prepare(model: Seminar, config: RetrievalConfig, seed: int = 0) -> Prepared:
+def prepare(model: TableRanker, config: RetrievalConfig, seed: int = 0) -> Prepared:
     """Puts what the configuration asks for in the place of a model's float tables; it can train no more.
 
     Args:
@@ -50,7 +51,16 @@ def prepare(model: Seminar, config: RetrievalConfig, seed: int = 0) -> Prepared:
     Raises:
       CodebookError: fewer vectors than centroids.
       UnmeasuredError: `retrieval.search` is auto and nothing was measured on `retrieval.device`.
+      ValueError: other tables than float for a ranker that is not SEMINAR.
     """
+    if not isinstance(model, Seminar):
+        if config.tables != "float":
+            raise ValueError(
+                f"config key retrieval.tables: expected float, found {config.tables!r}: the model is a "
+                f"{type(model).__name__}, other tables are for model.ranker seminar."
+            )
+        pairs = model.pairs
+        return Prepared("as trained", 4.0 * pairs.count * (pairs.dim + 1))
     tables = gsu_tables(model, ranks=False)
     modalities = len(tables.channels) - 1
     if config.tables == "float":

@@ -27,10 +27,12 @@ from components.recall_evaluator.executor import bless, refused
 from seminar_tf.config import EvaluationConfig, RetrievalConfig
 from seminar_tf.config_io import to_json
 from seminar_tf.export.metadata import ModelMetadata
+from seminar_tf.export.restored import restore_ranker
 from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features.vocabulary import feature_sizes
 from seminar_tf.retrieval.codebook import CodebookError
 from seminar_tf.retrieval.quantizer import QuantizedTables
+from seminar_tf.retrieval.served import prepare
 from tests.components import evaluation_fixtures as fixtures
 from tests.serving import fake_ranker as fake
 
@@ -60,13 +62,13 @@ def trained(tmp_path_factory):
     return model, artifact(standard_artifacts.TransformGraph, vocabularies)
 
 
-def quantized(trained, folder: Path, retrieval: RetrievalConfig):
+def quantized(trained, folder: Path, retrieval: RetrievalConfig, config=CONFIG):
     """(served Model artifact, Codebook artifact)."""
     served, codebook = artifact(standard_artifacts.Model, folder / "served"), artifact(Codebook, folder / "codebook")
     QuantizerExecutor().Do(
         {"model": [trained[0]], "transform_graph": [trained[1]]},
         {"served_model": [served], "codebook": [codebook]},
-        {"config": to_json(replace(CONFIG, retrieval=retrieval)), "code": ""},
+        {"config": to_json(replace(config, retrieval=retrieval)), "code": ""},
     )
     return served, codebook
 
@@ -100,6 +102,25 @@ def test_tables_without_codes_have_no_codebook(trained, tmp_path, tables):
     _, codebook = quantized(trained, tmp_path, RetrievalConfig(tables=tables))
     assert [p.name for p in Path(codebook.uri).iterdir()] == ["quality.json"]
     assert "product" in codebook.get_string_custom_property("search")
+
+
+def test_a_rival_goes_through_as_it_was_trained(examples, tmp_path):
+    """No search of it could miss a pair, so nothing is measured of one, and what is served ranks alike."""
+    config = replace(CONFIG, model=replace(CONFIG.model, ranker="twin"), retrieval=RetrievalConfig(tables="float"))
+    vocabularies = fake.write_vocabularies(tmp_path / "transform")
+    model = fake.rival(feature_sizes(vocabularies, config.features), 0, config, TASKS)
+    counts = model._counts.numpy().astype(int)
+    export_ranker(model, vocabularies, config, TASKS, tmp_path / "model" / "Format-Serving", counts)
+    graph = artifact(standard_artifacts.TransformGraph, vocabularies)
+    rival = (artifact(standard_artifacts.Model, tmp_path / "model"), graph)
+    served, codebook = quantized(rival, tmp_path, config.retrieval, config)
+    assert codebook.get_string_custom_property("search") == "as trained"
+    report, blessing = judged(rival, served, examples, tmp_path, config.retrieval)
+    assert report["searched"] == 0 and report["recall"] is None and not report["refused"]
+    assert report["ndcg_at_10"]["lost"] == pytest.approx(0, abs=1e-6)
+    assert blessing.get_int_custom_property("blessed") == 1
+    with pytest.raises(ValueError, match=r"retrieval\.tables: expected float, found 'fused': the model is a Twin"):
+        prepare(restore_ranker(tmp_path / "model" / "Format-Serving"), RetrievalConfig(tables="fused"))
 
 
 def test_fewer_vectors_than_centroids_fail_with_the_channels_name(trained, tmp_path):

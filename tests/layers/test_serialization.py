@@ -14,7 +14,9 @@ import seminar_tf.encoders
 import seminar_tf.layers
 from seminar_tf.encoders import AttributeEncoder, ImageEncoder, QueryEncoder, TextEncoder, VectorProjection
 from seminar_tf.layers import (
+    ActivationUnit,
     ChannelGate,
+    CrossFeatureBias,
     ExactSearchUnit,
     InterestUnit,
     PositionBias,
@@ -24,6 +26,7 @@ from seminar_tf.layers import (
     RecencyBias,
     SearchUnit,
     ShortBranch,
+    SimHash,
     StatelessDropout,
     TargetAttention,
     TransformerBlock,
@@ -51,6 +54,11 @@ LAYERS: list[tuple[type, dict[str, Any], tuple[Any, ...]]] = [
     (ChannelGate, {"channels": L, "dim": D, "learned": True}, (PAIRS, MASK)),
     (ChannelGate, {"channels": L, "dim": D, "learned": False}, (PAIRS, MASK)),
     (TargetAttention, {"dim": D, "heads": H, "seed": 3}, (TARGET, PAIRS, MASK)),
+    (TargetAttention, {"dim": D, "heads": H, "seed": 3, "key_dim": 5}, (TARGET, PAIRS[..., :5], MASK)),
+    (ActivationUnit, {"dim": D, "units": 3, "scale": 0.5, "seed": 3}, (TARGET, PAIRS, MASK)),
+    (SimHash, {"dim": D, "bits": 7, "seed": 3}, (PAIRS,)),
+    (CrossFeatureBias, {"heads": H, "recency": True, "category": True, "seed": 3}, (GAP, POSITION, MASK, ~MASK)),
+    (CrossFeatureBias, {"heads": H, "recency": False, "category": False, "seed": 4}, (GAP, POSITION, MASK)),
     (SearchUnit, {"dim": D, "heads": H, "top_k": 4, "shared": False}, (TARGET, PAIRS, MASK)),
     (ExactSearchUnit, {"dim": D, "heads": H, "seed": 3}, (TARGET, CHOSEN, np.repeat(MASK[:, None], N, axis=1))),
     (ProductQuantizer, {"dim": D, "subvectors": 2, "size": 5, "commitment": 0.5, "seed": 3}, (PAIRS,)),

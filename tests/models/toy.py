@@ -11,7 +11,9 @@ from seminar_tf.features.tables import ItemFeatures, QueryFeatures
 from seminar_tf.features.vocabulary import FeatureSizes
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.psu import PSU
+from seminar_tf.models.rankers import make_ranker, reads_categories
 from seminar_tf.models.seminar import Seminar
+from seminar_tf.models.table_ranker import TableRanker
 
 SIZES = FeatureSizes(items=40, queries=12, tokens=30, attributes=15)
 CONFIG = ModelConfig(history_length=12, top_k=4, dim=8, heads=2, short_length=5, hidden_units=(8,))
@@ -105,3 +107,27 @@ def seminar(
     """A small SEMINAR on random tables (or `start`)."""
     config = dataclasses.replace(CONFIG, **changes)
     return Seminar(config, SIZES, ("click",), start or tables(), item_features(), seed, train)
+
+
+def categories(seed: int = 0) -> np.ndarray:
+    """Up to two of five categories an item: some items have none, none has one twice; [V, 2] int64."""
+    rng = np.random.default_rng(seed)
+    first = rng.integers(0, 6, SIZES.items)
+    second = np.where(first > 1, rng.integers(0, 6, SIZES.items) % np.maximum(first, 1), 0)
+    found = np.stack([first, second], axis=1).astype(np.int64)
+    found[0] = 0
+    return found
+
+
+def ranker(
+    name: str,
+    seed: int = 1,
+    train: TrainConfig = TRAIN,
+    start: ChannelTables | None = None,
+    tasks: tuple[str, ...] = ("click",),
+    **changes: object,
+) -> TableRanker:
+    """A small ranker of any name on random tables (or `start`)."""
+    config = dataclasses.replace(CONFIG, ranker=name, **changes)
+    known = categories() if reads_categories(config) else None
+    return make_ranker(config, SIZES, tasks, start or tables(), item_features(), seed, train, categories=known)

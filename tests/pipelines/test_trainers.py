@@ -10,13 +10,23 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipelines.trainers import common, psu, seminar
-from seminar_tf.config import FeatureConfig, ModelConfig, PipelineConfig, ServingConfig, TrainConfig
+from seminar_tf.config import (
+    FeatureConfig,
+    ModelConfig,
+    PipelineConfig,
+    RetrievalConfig,
+    RivalsConfig,
+    ServingConfig,
+    TrainConfig,
+)
 from seminar_tf.config_io import to_json
 from seminar_tf.data.dataset import DatasetSpec
+from seminar_tf.export.restored import restore_ranker
 from seminar_tf.features import names
 from seminar_tf.features.tables import ItemFeatures
 from seminar_tf.features.vocabulary import vocabulary_path
 from seminar_tf.models.channel_tables import ChannelTables
+from seminar_tf.models.rankers import CLASSES
 from seminar_tf.models.seminar import Seminar
 from seminar_tf.training.calibration_plot import HEIGHT, WIDTH
 from seminar_tf.training.records import RecordError
@@ -196,6 +206,35 @@ def test_without_pretraining_seminar_starts_by_itself(tmp_path):
     model = Seminar(CONFIG.model, inputs.sizes, SPEC.tasks, tables, items, 1)
     np.testing.assert_array_equal(model.search.query_kernel, np.eye(8))
     assert not np.asarray(model.heads["click"].wide.kernel).any()
+
+
+def rival_config(ranker, prefix="a="):
+    model = dataclasses.replace(CONFIG.model, ranker=ranker, rivals=RivalsConfig(category_prefix=prefix))
+    once = dataclasses.replace(CONFIG.seminar, epochs=1)
+    return dataclasses.replace(CONFIG, model=model, seminar=once, retrieval=RetrievalConfig(tables="float"))
+
+
+@pytest.mark.parametrize("ranker, search", [("sim_hard", True), ("sasrec", False)])
+def test_the_ranker_that_the_configuration_names_is_trained_and_exported(trained, ranker, search):
+    base = str(trained / "psu" / "model" / "Format-Serving")
+    seminar.run_fn(fn_args(trained, ranker, base, config=to_json(rival_config(ranker))))
+    folder = trained / ranker / "model" / "Format-Serving"
+    signatures = set(tf.saved_model.load(str(folder)).signatures)
+    assert {"serving_default", "rank_indexed", "rank_indexed_xla", "examples", "embed_items"} <= signatures
+    assert ("search_history" in signatures) == search
+    restored = restore_ranker(folder)
+    assert type(restored) is CLASSES[ranker]
+    if ranker == "sim_hard":
+        assert set(np.unique(restored.categories.table)) <= set(range(ATTRIBUTES)) and restored.categories.columns == 1
+    report = json.loads((trained / ranker / "run" / "training.json").read_text())
+    assert 0 <= report["eval"]["ndcg_at_10"] <= 1 and report["losses"]["click"] > 0
+
+
+def test_a_category_that_no_item_has_is_told(trained):
+    base = str(trained / "psu" / "model" / "Format-Serving")
+    config = rival_config("twin", "genre=")
+    with pytest.raises(ValueError, match=r"no item attribute starts with 'genre='.*start with a="):
+        seminar.run_fn(fn_args(trained, "twin", base, config=to_json(config)))
 
 
 def test_a_second_run_trains_anew_to_the_same_bits(trained):

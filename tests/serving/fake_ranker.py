@@ -13,6 +13,7 @@ from seminar_tf.export.signatures import export_ranker
 from seminar_tf.features import names
 from seminar_tf.features.vocabulary import FeatureSizes, feature_sizes
 from seminar_tf.models.seminar import Seminar
+from seminar_tf.models.table_ranker import TableRanker
 
 import tensorflow as tf  # isort: skip
 
@@ -85,6 +86,11 @@ def seminar(
 ) -> Seminar:
     """The real ranker with random tables and weights."""
     return random_ranker.random_seminar(sizes, seed, config, tasks, train)
+
+
+def rival(sizes: FeatureSizes, seed: int, config: PipelineConfig, tasks: tuple[str, ...] = TASKS) -> TableRanker:
+    """The ranker that the configuration names, with random tables and weights."""
+    return random_ranker.random_model(sizes, seed, config, tasks)
 
 
 def batch(rng: np.random.Generator, rows: int, length: int, width: int) -> dict[str, np.ndarray]:
