@@ -1,4 +1,4 @@
-"""An experiment: datasets x rankers x seeds, what they are compared by, and what each may spend (docs/experiments.md)."""
+"""An experiment: datasets x rankers x seeds, how they are compared, and what each may spend (docs/experiments.md)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class ExperimentDataset:
     def __post_init__(self) -> None:
         _check_name("datasets.name", self.name)
         check(bool(self.config), "datasets.config", self.config, f"a pipeline configuration for {self.name!r}")
-        check(self.hold_out == 0 or self.hold_out > 1, "datasets.hold_out", self.hold_out, "0, or 2 and more")
+        sound = self.hold_out == 0 or 2 <= self.hold_out <= 100
+        check(sound, "datasets.hold_out", self.hold_out, "0, or 2 to 100")
 
 
 @dataclass(frozen=True)
