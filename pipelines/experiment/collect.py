@@ -131,6 +131,8 @@ def _facts(state: State) -> list[str]:
         f"{state.dataset.passes} passes for every row: {config.psu.epochs} of pretraining and {config.seminar.epochs} "
         "of fine-tuning, or all of fine-tuning",
     ]
+    if given.tuned_on:
+        facts.append(f"settings: the best trials on {given.tuned_on}")
     if given.overrides:
         facts.append("overrides: " + ", ".join(f"{key} {value}" for key, value in given.overrides.items()))
     if given.hold_out and state.data is not None and state.data.held_out is not None:

@@ -151,12 +151,12 @@ class Plan:
             ablations of a missing reference.
         """
         reference = self.config.compared_with
-        for row in self.config.rankers:
+        for row in self.config.rankers_on(dataset.name):
             if row.name in chosen:
                 for seed in row.seeds or self.config.seeds:
                     config = self.row_config(dataset, row, chosen[row.name], seed)
                     yield Row(dataset.name, row.name, RANKER, seed, config)
-        for row in self.config.ablations if reference.name in chosen else ():
+        for row in self.config.ablations_on(dataset.name) if reference.name in chosen else ():
             whole = replace(row, overrides={**reference.overrides, **row.overrides})
             for seed in row.seeds or self.config.ablation_seeds or self.config.seeds:
                 config = self.row_config(dataset, whole, chosen[reference.name], seed)
@@ -192,12 +192,12 @@ class Plan:
     def trials(self, dataset: Dataset) -> list[tuple[int, Row]]:
         """The rows that are tried before, with the number of their trial; none where there is one setting only."""
         grid = self._trials()
-        if len(grid) < 2:
+        if len(grid) < 2 or dataset.given.tuned_on:
             return []
         search = self.config.search
         return [
             (n, Row(dataset.name, row.name, RANKER, search.seed, self.row_config(dataset, row, trial, search.seed)))
-            for row in self.config.rankers
+            for row in self.config.rankers_on(dataset.name)
             for n, trial in enumerate(grid)
         ]
 

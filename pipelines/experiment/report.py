@@ -166,6 +166,9 @@ def _spent(result: DatasetResult) -> list[str]:
 
 
 def _trials(config: ExperimentConfig, result: DatasetResult) -> list[str]:
+    given = next(dataset for dataset in config.datasets if dataset.name == result.name)
+    if given.tuned_on:
+        return ["", f"Settings are the best of the trials on {given.tuned_on}; none were tried here."]
     if not result.trials:
         return ["", "No settings were searched: every ranker has those of the dataset's configuration and its own row."]
     rankers = dict.fromkeys(trial.ranker for trial in result.trials)

@@ -163,12 +163,12 @@ def _search(plan: Plan, states: list[State], runner: Runner, run: Any, watched: 
             watched[name] = (fine_tuned_folder(row.config, state.data, plan.models), asked)
     run(plan.training(tried))
     for state in states:
-        if state.data is None:
+        if state.data is None or state.dataset.given.tuned_on:
             continue
         if len(grid) < 2:
             state.chosen = {row.name: grid[0] for row in plan.config.rankers}
             continue
-        for ranker in plan.config.rankers:
+        for ranker in plan.config.rankers_on(state.dataset.name):
             names = [f"{state.dataset.name} / {ranker.name} / trial {n + 1}" for n in range(len(grid))]
             failed = [runner.outcomes[name].status == "failed" for name in names]
             values = [
@@ -178,6 +178,10 @@ def _search(plan: Plan, states: list[State], runner: Runner, run: Any, watched: 
             state.trials += [Trial(ranker.name, dict(grid[n]), value, n == best) for n, value in enumerate(values)]
             if best is not None:
                 state.chosen[ranker.name] = grid[best]
+    by_name = {state.dataset.name: state for state in states}
+    for state in states:
+        if state.dataset.given.tuned_on:
+            state.chosen = dict(by_name[state.dataset.given.tuned_on].chosen)
 
 
 def _train(plan: Plan, states: list[State], runner: Runner, run: Any, watched: dict[str, tuple[Path, Asked]]) -> None:

@@ -35,6 +35,7 @@ class ExperimentDataset:
       overrides: dotted key of PipelineConfig -> value, for every row on this dataset.
       hold_out: of every item in so many, drawn by hash, all train targets are taken away; they stay in histories and in
         the test split, and are reported apart (the long tail). 0 takes none.
+      tuned_on: another dataset, whose best trials are taken instead of trials of its own; "" for none.
     """
 
     name: str = ""
@@ -43,6 +44,7 @@ class ExperimentDataset:
     generate: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
     hold_out: int = 0
+    tuned_on: str = ""
 
     def __post_init__(self) -> None:
         _check_name("datasets.name", self.name)
@@ -60,12 +62,14 @@ class ExperimentRow:
       overrides: dotted key of PipelineConfig -> value.
       pretrained: whether it starts from the PSU; if not, `psu.epochs` is 0 and its passes go to fine-tuning.
       seeds: of this row; empty takes the experiment's.
+      datasets: names of those that it runs on; empty takes all.
     """
 
     name: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = True
     seeds: tuple[int, ...] = ()
+    datasets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name("rows.name", self.name)
@@ -177,6 +181,11 @@ class ExperimentConfig:
             check(bool(getattr(self, key)), key, getattr(self, key), "at least one")
         for key in ("datasets", "protocols"):
             _distinct(key, [entry.name for entry in getattr(self, key)], "name")
+        for dataset in self.datasets:
+            others = [other.name for other in self.datasets if not other.tuned_on and other is not dataset]
+            sound = dataset.tuned_on in ("", *others)
+            wanted = f"another dataset with trials of its own: {', '.join(others) or 'there is none'}"
+            check(sound, "datasets.tuned_on", dataset.tuned_on, wanted)
         rows = [row.name for row in (*self.rankers, *self.ablations)] + list(self.floors)
         _distinct("rankers", rows, "name (of rankers, ablations and floors together)")
         for key in ("seeds", "ablation_seeds"):
@@ -184,6 +193,10 @@ class ExperimentConfig:
             check(all(seed >= 0 for seed in getattr(self, key)), key, getattr(self, key), "0 or more")
         for floor in self.floors:
             check(floor in FLOORS, "floors", floor, f"some of {', '.join(FLOORS)}")
+        names = [dataset.name for dataset in self.datasets]
+        for row in (*self.rankers, *self.ablations):
+            for name in row.datasets:
+                check(name in names, f"datasets of row {row.name!r}", name, f"some of {', '.join(names)}")
         known = [row.name for row in self.rankers]
         check(self.reference in ("", *known), "reference", self.reference, f"one of {', '.join(known)}")
         check(self.metric in self.metrics, "metric", self.metric, f"one of metrics: {', '.join(self.metrics)}")
@@ -194,3 +207,12 @@ class ExperimentConfig:
     def compared_with(self) -> ExperimentRow:
         """The reference ranker."""
         return next(row for row in self.rankers if row.name == (self.reference or self.rankers[0].name))
+
+    def rankers_on(self, dataset: str) -> tuple[ExperimentRow, ...]:
+        """The rankers that run on a dataset."""
+        return tuple(row for row in self.rankers if not row.datasets or dataset in row.datasets)
+
+    def ablations_on(self, dataset: str) -> tuple[ExperimentRow, ...]:
+        """The ablations that run on a dataset: none where their reference does not."""
+        there = self.compared_with in self.rankers_on(dataset)
+        return tuple(row for row in self.ablations if there and (not row.datasets or dataset in row.datasets))
