@@ -233,7 +233,7 @@ class Plan:
             return data, []
         target = held_out_folder(dataset.folder, data, one_in)
         arguments = (data, dataset.folder, one_in)
-        job = Job(f"{dataset.name} / held out", "pipelines.experiment.ingestion:hold_out", arguments, (target,))
+        job = Job(f"{dataset.name} / held out", "pipelines.experiment.held_out:hold_out", arguments, (target,))
         return without_targets(dataset.folder, data, one_in), [job]
 
     def training(self, rows: Mapping[str, tuple[Row, Transformed, tuple[Asked, ...]]]) -> list[Job]:

@@ -14,7 +14,7 @@ from seminar_tf.config.experiment import ExperimentConfig
 from seminar_tf.config_io import from_yaml
 from tests.pipelines.test_trainers import write_dataset
 
-PIPELINE = {
+PIPELINE: dict[str, dict[str, object]] = {
     "features": {"item_oov_buckets": 2, "query_oov_buckets": 1, "max_title_tokens": 3, "max_attributes": 2},
     "model": {
         "history_length": 8,
@@ -35,17 +35,19 @@ PROTOCOLS = [
 ]
 
 
-def write_toy(root: Path, **keys: object) -> Path:
+def write_toy(root: Path, passes: int = 1, **keys: object) -> Path:
     """Writes the experiment's file, its pipeline configuration and its data, which Transform seems to have left.
 
     Args:
       root: folder for all of it.
+      passes: of fine-tuning.
       **keys: of the experiment.
 
     Returns:
       The experiment's file.
     """
-    (root / "pipeline.yaml").write_text(yaml.safe_dump(PIPELINE))
+    pipeline = PIPELINE | {"seminar": PIPELINE["seminar"] | {"epochs": passes}}
+    (root / "pipeline.yaml").write_text(yaml.safe_dump(pipeline))
     tree = {
         "name": "toy",
         "root": str(root / "out"),

@@ -139,7 +139,7 @@ def test_the_report_has_everything(experiment, tmp_path):
     (row,) = [line for line in lines if line.startswith("| A | 3 |")]
     assert row.count("±") == 2
     (row,) = [line for line in lines if line.startswith("| B | 2 |")]
-    assert "**-.1" in row and "±" not in row
+    assert "**-.0969" in row and "±" not in row
     assert made().sentence in lines
     assert "| A | 2.00 | 1.00 | 3.00 |" in lines
     assert "| A | 1 | 4 | 1 | 3 | 3 | 10 | 21 |" in lines
@@ -150,11 +150,8 @@ def test_the_report_has_everything(experiment, tmp_path):
     assert tree["failed"] == {"small / B / seed 1": "ValueError: a | b"}
     for name in tree["datasets"][0]["plots"]:
         assert f"]({name})" in text and (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    assert [name.rpartition("-")[2] for name in tree["datasets"][0]["plots"]] == [
-        "bars.png",
-        "time.png",
-        "ablations.png",
-    ]
+    kinds = [name.rpartition("-")[2] for name in tree["datasets"][0]["plots"]]
+    assert kinds == ["bars.png", "time.png", "ablations.png"]
 
 
 def test_equal_results_give_equal_files(experiment, tmp_path):

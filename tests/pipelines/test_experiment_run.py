@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pipelines.experiment.layout import fine_tuned_folder, load_ranks, training_report
+from pipelines.experiment.layout import find_ingested, fine_tuned_folder, load_ranks, training_report
 from pipelines.experiment.plan import Plan
 from pipelines.experiment.run import Finished, _alone, run_experiment
 from seminar_tf.config.experiment import ExperimentConfig
@@ -82,7 +82,7 @@ def test_passes_are_the_same_for_all(ran):
 
 
 def test_every_ranker_has_as_many_trials_and_the_best_is_taken(ran):
-    path, finished, _ = ran
+    _, finished, _ = ran
     trials = finished.results[0].trials
     assert [trial.ranker for trial in trials] == ["SEMINAR"] * 2 + ["fresh"] * 2 + ["broken"] * 2
     for ranker in ("SEMINAR", "fresh"):
@@ -122,9 +122,9 @@ def test_missing_tables_are_told(tmp_path):
 
 
 def test_two_runs_do_not_share_a_root(tmp_path):
-    with _alone(tmp_path), pytest.raises(ConfigError, match="another process runs an experiment there"):
-        with _alone(tmp_path):
-            pass
+    refused = pytest.raises(ConfigError, match="another process runs an experiment there")
+    with _alone(tmp_path), refused, _alone(tmp_path):
+        pass
     with _alone(tmp_path):
         pass
 
@@ -134,14 +134,7 @@ def test_killed_in_the_middle_of_training_it_goes_on_to_the_same_result(tmp_path
     for root in roots:
         root.mkdir()
     # Many steps: the kill must come before the last one.
-    data = "datasets=[{name: toy, config: pipeline.yaml, data: %s, overrides: {seminar.epochs: 6}}]"
-    paths = [write_toy(root) for root in roots]
-    for path in paths:
-        text = path.read_text()
-        path.write_text(
-            text.replace("config: pipeline.yaml", "config: pipeline.yaml\n  overrides: {seminar.epochs: 6}")
-        )
-    del data
+    paths = [write_toy(root, passes=6) for root in roots]
     whole, _ = execute(paths[0])
     out = roots[1] / "out"
     process = Preloaded("seminar_tf.cli.main", "experiment", "--config", str(paths[1]), output=tmp_path / "printed")
@@ -157,9 +150,8 @@ def test_killed_in_the_middle_of_training_it_goes_on_to_the_same_result(tmp_path
     finished, _ = execute(paths[1])
     plan = Plan(from_yaml(ExperimentConfig, paths[1]), roots[1])
     (row,) = plan.rows(plan.datasets[0], {"SEMINAR": {}})
-    from pipelines.experiment.layout import find_ingested
-
     transformed = find_ingested(plan.datasets[0].folder, Path(row.config.data.path))
+    assert transformed is not None
     folder = fine_tuned_folder(row.config, transformed, plan.models)
     assert training_report(folder)["resumed"]
     for a, b in zip(whole.results[0].tables, finished.results[0].tables):
