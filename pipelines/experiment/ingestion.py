@@ -8,12 +8,28 @@ from pathlib import Path
 import seminar_tf  # noqa: F401  (settles the Keras version before TFX loads TensorFlow)
 
 # isort: split
-from pipelines.experiment.layout import MARKER, source_key, write_json
+from pipelines.experiment.layout import MARKER, Transformed, find_ingested, ingestion_folder, source_key, write_json
 from pipelines.local_runner import LocalRunner
 from pipelines.pipeline import create_pipeline
 from seminar_tf.config import PipelineConfig
 from seminar_tf.data.errors import DatasetError
 from seminar_tf.data.generator import generate, preset
+
+
+def ingested(config: PipelineConfig, root: Path) -> Transformed:
+    """Ingests a dataset in this process, unless that is done.
+
+    Args:
+      config: of the dataset; `data.path` is absolute.
+      root: folder of all results.
+    """
+    folder, data = ingestion_folder(root.resolve(), config), Path(config.data.path)
+    if find_ingested(folder, data) is None:
+        ingest(config, "", folder)
+    found = find_ingested(folder, data)
+    if found is None:
+        raise DatasetError(f"{data} changed while it was read. Run again.")
+    return found
 
 
 def ingest(config: PipelineConfig, generated: str, folder: Path) -> None:
