@@ -22,7 +22,8 @@ from pipelines.experiment.layout import (
     training_report,
 )
 from pipelines.experiment.plan import FLOOR, Plan, Row
-from pipelines.experiment.results import ALL, DatasetResult, Spent, Table, table
+from pipelines.experiment.records import DatasetResult, Spent
+from pipelines.experiment.results import ALL, Table, table
 
 if TYPE_CHECKING:
     from pipelines.experiment.run import State
@@ -80,7 +81,7 @@ def _tables(plan: Plan, state: State, data: Transformed, outcomes: Mapping[str, 
                 kinds[row.name] = row.kind
         for floor, job in state.floors.items():
             if outcomes[job.name].status != "failed":
-                folder = floor_folder(floor, state.dataset.config, data, plan.models)
+                folder = floor_folder(floor, state.dataset.name, state.dataset.config, data, plan.models)
                 ranks[floor], kinds[floor] = {None: load_ranks(asked.ranks_file(folder))}, FLOOR
         if not ranks:
             continue

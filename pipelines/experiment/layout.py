@@ -148,10 +148,10 @@ class Asked:
         return folder / f"{self.split}-{content_key(described)}.npz"
 
 
-def floor_folder(name: str, config: PipelineConfig, data: Transformed, models: Path) -> Path:
-    """Where the ranks of a floor lie."""
+def floor_folder(name: str, dataset: str, config: PipelineConfig, data: Transformed, models: Path) -> Path:
+    """Where the ranks of a floor on a dataset lie."""
     code = code_fingerprint("pipelines/experiment/floors.py", *_TRAINING_CODE)
-    return models / f"{name}-{content_key(str(data.examples), to_json(config.features), code)}"
+    return models / f"{name}-{content_key(dataset, str(data.examples), to_json(config.features), code)}"
 
 
 def training_report(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an experiment runs: every row's configuration within its budget, and the jobs that make it."""
+"""What an experiment runs: every row's configuration, within its budget."""
 
 from __future__ import annotations
 
@@ -7,23 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.experiment.jobs import Job
-from pipelines.experiment.layout import (
-    MARKER,
-    MODEL,
-    Asked,
-    Transformed,
-    content_key,
-    fine_tuned_folder,
-    floor_folder,
-    held_out_folder,
-    ingestion_folder,
-    pretrained_folder,
-    without_targets,
-)
+from pipelines.experiment.layout import Asked, ingestion_folder
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config.experiment import ExperimentConfig, ExperimentDataset, ExperimentRow
-from seminar_tf.config_io import ConfigError, check, from_yaml, override, to_json
+from seminar_tf.config_io import ConfigError, check, from_yaml, override
 from seminar_tf.data.generator import PRESETS
 from seminar_tf.evaluation.metrics import metric_names
 
@@ -215,67 +202,6 @@ class Plan:
         """What trials are judged by: eval requests, ranked by the first protocol."""
         evaluation = replace(self.config.protocols[0].evaluation, max_requests=self.config.search.max_requests)
         return Asked("eval", evaluation, self.history_length(dataset))
-
-    def ingestion(self) -> list[Job]:
-        """Reads every dataset; datasets that are read alike share the job."""
-        jobs: dict[Path, Job] = {}
-        for dataset in self.datasets:
-            name = f"{dataset.name} / data"
-            arguments = (dataset.config, dataset.given.generate, dataset.folder)
-            job = Job(name, "pipelines.experiment.ingestion:ingest", arguments, (dataset.folder / MARKER,))
-            jobs.setdefault(dataset.folder, job)
-        return list(jobs.values())
-
-    def hold_out(self, dataset: Dataset, data: Transformed) -> tuple[Transformed, list[Job]]:
-        """The data that a dataset's rows train on, and the job that makes it where it is a copy."""
-        one_in = dataset.given.hold_out
-        if not one_in:
-            return data, []
-        target = held_out_folder(dataset.folder, data, one_in)
-        arguments = (data, dataset.folder, one_in)
-        job = Job(f"{dataset.name} / held out", "pipelines.experiment.held_out:hold_out", arguments, (target,))
-        return without_targets(dataset.folder, data, one_in), [job]
-
-    def training(self, rows: Mapping[str, tuple[Row, Transformed, tuple[Asked, ...]]]) -> list[Job]:
-        """Jobs that train rows: each PSU once, then what is fine-tuned on it.
-
-        Args:
-          rows: job name -> row, its data, and what it ranks.
-        """
-        first: dict[Path, Job] = {}
-        then = []
-        for name, (row, data, asked) in rows.items():
-            folder = pretrained_folder(row.config, data, self.models)
-            arguments: tuple[Any, ...] = (row.config, data, self.models)
-            psu = Job(f"PSU of {name}", "pipelines.experiment.stages:pretrained", arguments, (folder / MODEL,))
-            psu = first.setdefault(folder, psu)
-            ranker = fine_tuned_folder(row.config, data, self.models)
-            outputs = (ranker / MODEL, *(one.ranks_file(ranker) for one in asked))
-            target = "pipelines.experiment.stages:train_row"
-            then.append(Job(name, target, (*arguments, asked), outputs, (psu.name,)))
-        return [*first.values(), *then]
-
-    def floors(self, dataset: Dataset, data: Transformed) -> dict[str, Job]:
-        """Floor -> the job that ranks with it."""
-        jobs = {}
-        for name in self.config.floors:
-            folder = floor_folder(name, dataset.config, data, self.models)
-            asked = self.asked(dataset)
-            arguments = (name, dataset.config, data, self.models, asked)
-            outputs = tuple(one.ranks_file(folder) for one in asked)
-            jobs[name] = Job(f"{dataset.name} / {name}", "pipelines.experiment.stages:rank_floor", arguments, outputs)
-        return jobs
-
-    def timing(self, dataset: Dataset, data: Transformed, models: Mapping[str, Path]) -> Job:
-        """The job that times requests of some models."""
-        timing = self.config.timing
-        length = timing.length or dataset.config.model.history_length
-        described = [f"{name}:{model}" for name, model in models.items()]
-        path = self.models / f"timing-{content_key(described, to_json(timing), str(length), str(data.graph))}.json"
-        arguments = (dict(models), data, timing, length, path)
-        return Job(
-            f"{dataset.name} / time per request", "pipelines.experiment.timing:time_requests", arguments, (path,)
-        )
 
 
 def _in_context(what: str, config: PipelineConfig, values: Mapping[str, Any]) -> PipelineConfig:

@@ -11,7 +11,8 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot
 
-from pipelines.experiment.results import ALL, DatasetResult, Line, Table, metric_title
+from pipelines.experiment.records import DatasetResult
+from pipelines.experiment.results import ALL, Line, Table, metric_title
 
 _COLOURS = {"ranker": "#4878a8", "ablation": "#9aa9b8", "floor": "#c9b27c"}
 _REFERENCE = "#b5533c"

@@ -12,7 +12,8 @@ from typing import Any
 from pipelines.experiment.jobs import Outcome
 from pipelines.experiment.layout import write_json
 from pipelines.experiment.plots import draw
-from pipelines.experiment.results import ALL, DatasetResult, Line, Table, metric_title, number
+from pipelines.experiment.records import DatasetResult
+from pipelines.experiment.results import ALL, Line, Table, metric_title, number
 from seminar_tf.config.experiment import ExperimentConfig
 
 

@@ -15,9 +15,11 @@ from pipelines.experiment.collect import best_trial, collect, mean_metric
 from pipelines.experiment.display import Display
 from pipelines.experiment.jobs import Job, Outcome, Runner
 from pipelines.experiment.layout import MARKER, MODEL, Asked, Transformed, find_ingested, fine_tuned_folder
+from pipelines.experiment.making import floor_jobs, hold_out_jobs, ingestion_jobs, timing_job, training_jobs
 from pipelines.experiment.plan import RANKER, Dataset, Plan, Row
+from pipelines.experiment.records import DatasetResult, Trial
 from pipelines.experiment.report import headline, write_report
-from pipelines.experiment.results import DatasetResult, Trial, number
+from pipelines.experiment.results import number
 from seminar_tf.config_io import ConfigError
 
 
@@ -124,7 +126,7 @@ def _alone(root: Path) -> Iterator[None]:
 
 def _ingest(plan: Plan, runner: Runner, run: Any) -> list[State]:
     states = [State(dataset) for dataset in plan.datasets]
-    jobs = plan.ingestion()
+    jobs = ingestion_jobs(plan)
     by_folder = {job.outputs[0].parent: job for job in jobs}
     for state in states:
         found = find_ingested(state.dataset.folder, Path(state.dataset.config.data.path))
@@ -139,7 +141,7 @@ def _ingest(plan: Plan, runner: Runner, run: Any) -> list[State]:
         if outcome.status == "failed" or found is None:
             state.error = outcome.error or "the tables changed while they were read: run again"
             continue
-        state.data, more = plan.hold_out(state.dataset, found)
+        state.data, more = hold_out_jobs(state.dataset, found)
         held_out += more
     run(held_out)
     for state in states:
@@ -161,7 +163,7 @@ def _search(plan: Plan, states: list[State], runner: Runner, run: Any, watched: 
             name = f"{state.dataset.name} / {row.name} / trial {n + 1}"
             tried[name] = (row, state.data, (asked,))
             watched[name] = (fine_tuned_folder(row.config, state.data, plan.models), asked)
-    run(plan.training(tried))
+    run(training_jobs(plan, tried))
     for state in states:
         if state.data is None or state.dataset.given.tuned_on:
             continue
@@ -196,9 +198,9 @@ def _train(plan: Plan, states: list[State], runner: Runner, run: Any, watched: d
             state.rows[row.title] = row
             rows[row.title] = (row, state.data, asked)
             watched[row.title] = (fine_tuned_folder(row.config, state.data, plan.models), asked[0])
-        state.floors = plan.floors(state.dataset, state.data)
+        state.floors = floor_jobs(plan, state.dataset, state.data)
         floors += state.floors.values()
-    run([*floors, *plan.training(rows)])
+    run([*floors, *training_jobs(plan, rows)])
 
 
 def _time(plan: Plan, state: State, runner: Runner, run: Any) -> None:
@@ -210,7 +212,7 @@ def _time(plan: Plan, state: State, runner: Runner, run: Any) -> None:
         if row.kind == RANKER and runner.outcomes[name].status != "failed":
             models.setdefault(row.name, fine_tuned_folder(row.config, state.data, plan.models) / MODEL)
     if models:
-        state.timing = plan.timing(state.dataset, state.data, models)
+        state.timing = timing_job(plan, state.dataset, state.data, models)
         run([state.timing])
 
 

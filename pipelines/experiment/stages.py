@@ -19,7 +19,6 @@ from pipelines.experiment.layout import (
     Asked,
     Transformed,
     fine_tuned_folder,
-    floor_folder,
     pretrained_folder,
 )
 from pipelines.trainers import psu, seminar
@@ -94,11 +93,10 @@ def train_row(config: PipelineConfig, data: Transformed, models: Path, asked: Se
             save_ranks(ranker, requests, ranker.metadata.catalog, one, one.ranks_file(model.parent))
 
 
-def rank_floor(name: str, config: PipelineConfig, data: Transformed, models: Path, asked: Sequence[Asked]) -> None:
+def rank_floor(name: str, config: PipelineConfig, data: Transformed, folder: Path, asked: Sequence[Asked]) -> None:
     """Ranks what is asked with a ranker that needs no training."""
     spec = describe(config.data.path)
     ranker, catalog = floor(name, data, config, spec)
-    folder = floor_folder(name, config, data, models)
     folder.mkdir(parents=True, exist_ok=True)
     for one in asked:
         save_ranks(ranker, split_requests(data, spec.tasks, one), catalog, one, one.ranks_file(folder))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.experiment.layout import Transformed, fine_tuned_folder, pretrained_folder
+from pipelines.experiment.making import ingestion_jobs, training_jobs
 from pipelines.experiment.plan import Plan
 from seminar_tf.config import EvaluationConfig, PipelineConfig
 from seminar_tf.config.experiment import ExperimentConfig
@@ -43,7 +44,7 @@ def rows(made: Plan, trial=None) -> dict:
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_the_experiments_that_are_shipped_are_valid(path):
     made = Plan(from_yaml(ExperimentConfig, path), path.parent)
-    assert made.ingestion() and all(rows(made))
+    assert ingestion_jobs(made) and all(rows(made))
 
 
 def test_every_row_has_its_overrides_and_its_budget(tmp_path):
@@ -71,8 +72,12 @@ def test_rows_that_train_alike_share_what_is_trained(tmp_path):
     assert len(set(by_psu.values())) == len(found)
     other = override(found["SEMINAR", 1].config, {"model.top_k": 3, "seminar.epochs": 1})
     assert pretrained_folder(other, data, made.models) == by_psu["SEMINAR", 1]
-    jobs = made.training({row.title: (row, data, made.asked(made.datasets[0])) for row in found.values()})
-    assert len(jobs) == 18 and all(job.needs for job in jobs[9:])
+    jobs = training_jobs(made, {row.title: (row, data, made.asked(made.datasets[0])) for row in found.values()})
+    assert len(jobs) == 18 and all(len(job.needs) == 1 for job in jobs[9:])
+    # The same row under another name waits for the first: two processes never train in one folder.
+    row, asked = found["SEMINAR", 1], made.asked(made.datasets[0])
+    jobs = training_jobs(made, {"one": (row, data, asked), "two": (row, data, asked)})
+    assert [job.needs for job in jobs] == [(), ("PSU of one",), ("PSU of one", "one")]
 
 
 def test_what_is_ranked_names_its_file(tmp_path):

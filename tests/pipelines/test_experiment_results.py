@@ -10,8 +10,9 @@ from scipy import stats
 
 from pipelines.experiment.jobs import Outcome
 from pipelines.experiment.layout import Ranks
+from pipelines.experiment.records import DatasetResult, Spent, Trial
 from pipelines.experiment.report import write_report
-from pipelines.experiment.results import ALL, DatasetResult, Spent, Table, Trial, holm, number, table
+from pipelines.experiment.results import ALL, Table, holm, number, table
 from seminar_tf.config import EvaluationConfig
 from seminar_tf.config.experiment import ExperimentConfig, ExperimentDataset, ExperimentRow, Protocol, SearchBudget
 
