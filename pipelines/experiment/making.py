@@ -53,7 +53,7 @@ def training_jobs(plan: Plan, rows: Mapping[str, tuple[Row, Transformed, tuple[A
       rows: job name -> row, its data, and what it ranks.
     """
     first: dict[Path, Job] = {}
-    then = []
+    then: list[Job] = []
     for name, (row, data, asked) in rows.items():
         folder = pretrained_folder(row.config, data, plan.models)
         arguments: tuple[Any, ...] = (row.config, data, plan.models)
