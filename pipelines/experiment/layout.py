@@ -30,6 +30,9 @@ _TRAINING_CODE = (
     *(f"seminar_tf/{part}" for part in ("encoders", "evaluation", "export", "features", "layers", "losses")),
     *(f"seminar_tf/{part}" for part in ("models", "retrieval", "training")),
 )
+# Keys of ModelConfig that pretraining does not read: which ranker there is to be (`ranker`, `rivals`), what it searches
+# and how its head is made.
+_FINE_TUNING_ONLY = ("ranker", "rivals", "top_k", "short_length", "serving_history_length", "hidden_units")
 _INGESTION_CODE = (
     "components/behavior_example_gen",
     "pipelines/transform.py",
@@ -112,10 +115,9 @@ def without_targets(folder: Path, data: Transformed, one_in: int) -> Transformed
 
 def pretrained_folder(config: PipelineConfig, data: Transformed, models: Path) -> Path:
     """Where a PSU's result lies, model in `model`, report in `log`: configurations that pretrain alike share it."""
-    # Pretraining reads no target and none of fine-tuning's switches.
-    sizes = replace(config.model, top_k=1, short_length=0, serving_history_length=1, hidden_units=(1,))
-    alike = PipelineConfig(seed=config.seed, features=config.features, model=sizes, psu=config.psu)
-    return models / f"psu-{content_key(to_json(alike), str(data.graph), code_fingerprint(*_TRAINING_CODE))}"
+    model = {name: value for name, value in asdict(config.model).items() if name not in _FINE_TUNING_ONLY}
+    alike = [str(config.seed), to_json(config.features), json.dumps(model, sort_keys=True), to_json(config.psu)]
+    return models / f"psu-{content_key(alike, str(data.graph), code_fingerprint(*_TRAINING_CODE))}"
 
 
 def fine_tuned_folder(config: PipelineConfig, data: Transformed, models: Path) -> Path:
