@@ -25,7 +25,7 @@ CANDIDATE_SEED = 1
 MODEL = "model"
 MARKER = "transformed.json"
 # What a trained model, and its ranks, depend on.
-_TRAINING_CODE = (
+_TRAINING_PATHS = (
     "pipelines/trainers",
     *(f"seminar_tf/{part}" for part in ("encoders", "evaluation", "export", "features", "layers", "losses")),
     *(f"seminar_tf/{part}" for part in ("models", "retrieval", "training")),
@@ -33,12 +33,16 @@ _TRAINING_CODE = (
 # Keys of ModelConfig that pretraining does not read: which ranker there is to be (`ranker`, `rivals`), what it searches
 # and how its head is made.
 _FINE_TUNING_ONLY = ("ranker", "rivals", "top_k", "short_length", "serving_history_length", "hidden_units")
-_INGESTION_CODE = (
+_INGESTION_PATHS = (
     "components/behavior_example_gen",
     "pipelines/transform.py",
     "seminar_tf/data",
     "seminar_tf/features",
 )
+# Taken when this is imported, as the code itself is: an edit while an experiment runs counts from the next one on.
+_TRAINING_CODE = code_fingerprint(*_TRAINING_PATHS)
+_INGESTION_CODE = code_fingerprint(*_INGESTION_PATHS)
+_FLOOR_CODE = code_fingerprint("pipelines/experiment/floors.py", *_TRAINING_PATHS)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def source_key(data: Path) -> str:
     """What an ingestion depends on: the dataset's files (names, sizes, times) and our code."""
     files = [file for file in sorted(data.rglob("*")) if file.is_file()]
     seen = [f"{file.relative_to(data)}:{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files]
-    return content_key(seen, code_fingerprint(*_INGESTION_CODE))
+    return content_key(seen, _INGESTION_CODE)
 
 
 def find_ingested(folder: Path, data: Path) -> Transformed | None:
@@ -104,7 +108,7 @@ def find_ingested(folder: Path, data: Path) -> Transformed | None:
 
 def held_out_folder(folder: Path, data: Transformed, one_in: int) -> Path:
     """Where the copy of examples without some train targets lies."""
-    return folder / f"without-{content_key(str(data.examples), str(one_in), code_fingerprint(*_TRAINING_CODE))}"
+    return folder / f"without-{content_key(str(data.examples), str(one_in), _TRAINING_CODE)}"
 
 
 def without_targets(folder: Path, data: Transformed, one_in: int) -> Transformed:
@@ -117,14 +121,13 @@ def pretrained_folder(config: PipelineConfig, data: Transformed, models: Path) -
     """Where a PSU's result lies, model in `model`, report in `log`: configurations that pretrain alike share it."""
     model = {name: value for name, value in asdict(config.model).items() if name not in _FINE_TUNING_ONLY}
     alike = [str(config.seed), to_json(config.features), json.dumps(model, sort_keys=True), to_json(config.psu)]
-    return models / f"psu-{content_key(alike, str(data.graph), code_fingerprint(*_TRAINING_CODE))}"
+    return models / f"psu-{content_key(alike, str(data.graph), _TRAINING_CODE)}"
 
 
 def fine_tuned_folder(config: PipelineConfig, data: Transformed, models: Path) -> Path:
     """Where a ranker's result lies."""
     base = pretrained_folder(config, data, models)
-    code = code_fingerprint(*_TRAINING_CODE)
-    return models / f"ranker-{content_key(to_json(config), str(data.examples), str(base), code)}"
+    return models / f"ranker-{content_key(to_json(config), str(data.examples), str(base), _TRAINING_CODE)}"
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,7 @@ class Asked:
 
 def floor_folder(name: str, dataset: str, config: PipelineConfig, data: Transformed, models: Path) -> Path:
     """Where the ranks of a floor on a dataset lie."""
-    code = code_fingerprint("pipelines/experiment/floors.py", *_TRAINING_CODE)
-    return models / f"{name}-{content_key(dataset, str(data.examples), to_json(config.features), code)}"
+    return models / f"{name}-{content_key(dataset, str(data.examples), to_json(config.features), _FLOOR_CODE)}"
 
 
 def training_report(folder: Path) -> dict[str, Any]:
