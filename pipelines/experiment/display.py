@@ -72,7 +72,7 @@ class Display:
         if row is not None:
             self._set(row, cell, Text(shown, style=_STYLES[outcome.status]))
         if outcome.status == "failed" or not self.console.is_terminal:
-            took = f" ({outcome.seconds:.0f} s)" if outcome.seconds else ""
+            took = f" ({outcome.seconds:.0f} s, {outcome.cpu_seconds:.0f} s of CPU)" if outcome.seconds else ""
             what = f"failed: {outcome.error}" if outcome.status == "failed" else shown
             line = f"[{self._over}/{self._total}] {job.name}: {what}{took}"
             if outcome.status == "failed" and outcome.log is not None:

@@ -56,6 +56,7 @@ class Outcome:
     Attributes:
       status: `cached` (nothing to do), `done`, or `failed`.
       seconds: that its process ran.
+      cpu_seconds: of them that it had a core; 0 where it did not come to its end.
       error: one line; "" unless it failed.
       log: of its process, where there was one.
     """
@@ -63,6 +64,7 @@ class Outcome:
     status: str
     seconds: float = 0.0
     error: str = ""
+    cpu_seconds: float = 0.0
     log: Path | None = None
 
 
@@ -178,10 +180,10 @@ class Runner:
         over = [one for one in running if one.process.sentinel in ready]
         for one in over:
             one.process.join()
-            error = ""
+            error, cpu_seconds = "", 0.0
             # A process that was killed closes the pipe without a word.
             with contextlib.suppress(EOFError):
-                error = one.answer.recv() if one.answer.poll() else error
+                error, cpu_seconds = one.answer.recv() if one.answer.poll() else (error, cpu_seconds)
             one.answer.close()
             status = one.process.exitcode
             if not error and status:
@@ -190,7 +192,7 @@ class Runner:
             if not error and missing:
                 error = f"it ended well, but did not write {missing[0]}"
             seconds = time.monotonic() - one.started
-            self._end(one.job, Outcome("failed" if error else "done", seconds, error, one.log))
+            self._end(one.job, Outcome("failed" if error else "done", seconds, error, cpu_seconds, one.log))
         return over
 
 
@@ -212,15 +214,16 @@ def _work(target: str, arguments: tuple[Any, ...], core: int, log: str, answer: 
         os.dup2(out, descriptor)
     _log_to_stderr()
     module, _, function = target.partition(":")
+    failure = ""
     try:
         getattr(importlib.import_module(module), function)(*arguments)
     # Whatever a job raises is its own failure: it is told in one line here and whole in the log.
     except Exception as error:
         traceback.print_exc()
-        answer.send(f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}")
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        failure = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    answer.send((failure, time.process_time()))
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def _log_to_stderr() -> None:
