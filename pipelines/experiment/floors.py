@@ -14,7 +14,8 @@ from seminar_tf.features import names
 from seminar_tf.features.vocabulary import feature_sizes, read_vocabulary
 from seminar_tf.training.records import Segments, concatenate, read_segments
 
-NEWEST, NEIGHBOURS = 10, 200
+NEWEST = 10
+_KEPT_CELLS = 1 << 26  # cosines kept, 8 bytes each
 _BLOCK_CELLS = 1 << 25  # cosines held at once
 
 
@@ -41,20 +42,25 @@ class ItemNeighbours:
     """Scores an item by its cosine similarity to the newest items of the history, the n-th newest with weight 1 / n.
 
     The cosine of two items is of their columns in the 0-1 matrix of users by items: users of both over the root of the
-    product of each one's users. Each item keeps its nearest others; an item is no neighbour of its own.
+    product of each one's users. An item is no neighbour of its own, and items of the history come last: whoever rates
+    films rates each once. Small catalogs keep every cosine, large ones those of the nearest items.
 
     Attributes:
-      history_length: pairs that are looked at.
+      history_length: L, pairs whose items come last.
     """
 
-    def __init__(self, segments: Segments, rows: int, newest: int = NEWEST, neighbours: int = NEIGHBOURS) -> None:
+    def __init__(
+        self, segments: Segments, rows: int, history_length: int, newest: int = NEWEST, neighbours: int = 0
+    ) -> None:
         """Args:
         segments: of the train split.
         rows: of the item id space.
+        history_length: L.
         newest: pairs of the history that count.
-        neighbours: that each item keeps.
+        neighbours: that each item keeps; 0 takes as many as fit in memory.
         """
-        self.history_length = newest
+        self.history_length, self._newest = history_length, newest
+        neighbours = neighbours or max(1, _KEPT_CELLS // rows)
         user = np.repeat(np.unique(segments.user_id, return_inverse=True)[1], np.diff(segments.pair_splits))
         ones = np.ones(len(user), np.float32)
         seen = sparse.csc_matrix((ones, (user, segments.item)), (int(user.max()) + 1, rows))
@@ -71,12 +77,14 @@ class ItemNeighbours:
         history, candidates = batch[names.HISTORY_ITEM_ID], batch[names.CANDIDATE_ITEM_ID]
         lengths = (history > 0).sum(axis=1)
         age = lengths[:, None] - np.arange(history.shape[1])[None, :]
-        weights = np.where(history > 0, 1.0 / np.maximum(age, 1), 0.0).astype(np.float32)
+        counts = (history > 0) & (age <= self._newest)
+        weights = np.where(counts, 1.0 / np.maximum(age, 1), 0.0).astype(np.float32)
         rows = np.repeat(np.arange(len(history)), history.shape[1])
         profile = sparse.csr_matrix(
             (weights.ravel(), (rows, history.ravel())), (len(history), self._near.shape[0]), dtype=np.float32
         )
         scores = (profile @ self._near).toarray()
+        scores[rows[history.ravel() > 0], history[history > 0]] = -1.0
         picked: np.ndarray = scores[np.arange(len(history))[:, None], candidates].astype(np.float32)
         return picked
 
@@ -114,5 +122,5 @@ def floor(name: str, data: Transformed, config: PipelineConfig, spec: DatasetSpe
     if name == "popularity":
         made = Popularity(np.bincount(segments.item, minlength=rows))
     else:
-        made = ItemNeighbours(segments, rows)
+        made = ItemNeighbours(segments, rows, config.model.history_length)
     return made, catalog

@@ -49,10 +49,12 @@ def test_neighbours_are_those_of_the_dense_matrix(tmp_path, seed):
     expected = np.zeros((7, 9))
     for row in range(7):
         history = given[names.HISTORY_ITEM_ID][row]
-        newest_first = history[history > 0][::-1]
+        newest_first = history[history > 0][::-1][:3]
         for n, item in enumerate(newest_first, 1):
             expected[row] += cosines[item, given[names.CANDIDATE_ITEM_ID][row]] / n
-    ranker = ItemNeighbours(segments, ROWS, newest=LENGTH)
+        expected[row, np.isin(given[names.CANDIDATE_ITEM_ID][row], history[history > 0])] = -1.0
+    assert (expected == -1).any() and (expected > 0).any()
+    ranker = ItemNeighbours(segments, ROWS, LENGTH, newest=3)
     np.testing.assert_allclose(ranker.score(given), expected, rtol=1e-5, atol=1e-6)
     # One by one, and with more padding, the same.
     wide = {**given, names.HISTORY_ITEM_ID: np.pad(given[names.HISTORY_ITEM_ID], ((0, 0), (0, 5)))}
@@ -64,13 +66,13 @@ def test_neighbours_are_those_of_the_dense_matrix(tmp_path, seed):
 def test_only_the_nearest_are_kept(tmp_path):
     segments = train_segments(tmp_path, 0)
     cosines = dense_cosines(segments)
-    ranker = ItemNeighbours(segments, ROWS, newest=1, neighbours=3)
+    ranker = ItemNeighbours(segments, ROWS, LENGTH, neighbours=3)
     for item in range(1, 41):
         candidates = np.arange(ROWS, dtype=np.int32)[None, :]
         history = np.full((1, 1), item, np.int32)
         scores = ranker.score({names.HISTORY_ITEM_ID: history, names.CANDIDATE_ITEM_ID: candidates})[0]
-        kept = np.flatnonzero(scores)
-        assert len(kept) <= 3 and item not in kept
+        assert scores[item] == -1
+        assert (scores > 0).sum() <= 3
         np.testing.assert_allclose(np.sort(scores)[-3:], np.sort(cosines[item])[-3:], rtol=1e-5)
 
 
