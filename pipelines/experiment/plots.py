@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 
 import numpy as np
 from matplotlib import pyplot
+from matplotlib.ticker import FormatStrFormatter
 
 from pipelines.experiment.records import DatasetResult
 from pipelines.experiment.results import ALL, Line, Table, metric_title
@@ -85,6 +86,8 @@ def _against_time(table: Table, result: DatasetResult, reference: str, metric: s
         axes.errorbar([middle], [mean], xerr=spread, yerr=[half], fmt="o", color=colour, capsize=3, lw=1)
         axes.annotate(line.row, (middle, mean), textcoords="offset points", xytext=(6, 4), fontsize=8)
     axes.set_xscale("log")
+    for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        which(FormatStrFormatter("%g"))
     axes.set_xlabel("ms a request, one core: median over rounds, with the fastest and slowest round")
     axes.set_ylabel(f"{metric_title(metric)}, 95% over seeds")
     axes.set_title(f"{result.name}, {table.protocol}: quality against time", loc="left", fontsize=10)
