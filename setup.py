@@ -15,7 +15,7 @@ setup(
     description="Search-enhanced multi-modal lifelong recommender (SEMINAR) on TensorFlow, TFX and TF Serving",
     packages=find_packages(include=["seminar_tf*", "components*", "pipelines*", "serving*"]),
     package_data={
-        "pipelines": ["configs/*.yaml"],
+        "pipelines": ["configs/*.yaml", "configs/experiments/*.yaml"],
         "seminar_tf": ["retrieval/measured.json"],
         "serving.gateway": ["*.proto"],
         # What a site copies and changes: configurations, Compose, manifests, dashboard.

@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.prepared import prepare_demo, prepare_movielens
-from benchmarks.quality_run import ingest, pretrained
 from benchmarks.retrieval_data import Embeddings, Pairs, logged_pairs, random, random_pairs, request, trained
 from benchmarks.retrieval_methods import Entry, Finder, faiss_finders, finder, hnsw, methods, served_names, timed
 from benchmarks.retrieval_report import PLOTTED_K, commit, draw, print_rows, write_measured, write_tables
@@ -34,6 +32,8 @@ from benchmarks.retrieval_report import PLOTTED_K, commit, draw, print_rows, wri
 # isort: split
 import tensorflow as tf
 
+from pipelines.experiment.ingestion import ingested
+from pipelines.experiment.stages import pretrained
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config_io import from_yaml
 from seminar_tf.data.dataset import describe
@@ -121,9 +121,9 @@ def _pretrained(name: str, source: Path | None) -> tuple[Path, Path, Path]:
     path = _CONFIGS / f"{name}.yaml"
     root = Path(from_yaml(PipelineConfig, path).root)
     dataset = prepare_movielens(source, root) if source else prepare_demo(root)
-    config = replace(from_yaml(PipelineConfig, path, [f"data.path={dataset}"]), root=str(root))
-    data = ingest(config)
-    return path, pretrained(config, data, root / "quality"), data.examples
+    config = from_yaml(PipelineConfig, path, [f"data.path={dataset.resolve()}"])
+    data = ingested(config, root)
+    return path, pretrained(config, data, root / "models"), data.examples
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ Time: one request from ids to the K positions, medians of rounds in which all ta
   one by one: that for one candidate after the other, as a model that scores (user, item) rows does.
 
 Run: python -m benchmarks.served_search --model SAVED_MODEL --examples EXAMPLES [--rows ...]
-with the SavedModel of a SEMINAR Trainer (float tables) and Transform's examples (benchmarks/quality.py leaves both).
+with the SavedModel of a SEMINAR Trainer (float tables) and Transform's examples (seminar-tf experiment leaves both).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,6 +77,28 @@ def _override(tree: Any, overrides: Iterable[str]) -> Any:
     return tree
 
 
+def override(config: T, values: Mapping[str, Any]) -> T:
+    """The same configuration with some of its keys replaced.
+
+    Args:
+      config: a dataclass.
+      values: dotted key -> value, such as {"model.top_k": 20}, the values as YAML gives them.
+
+    Raises:
+      ConfigError: unknown key, or a value whose type is not the field's.
+    """
+    tree = dataclasses.asdict(config)  # type: ignore[call-overload]
+    for dotted, value in values.items():
+        *parents, leaf = dotted.split(".")
+        node: Any = tree
+        for parent in parents:
+            node = node.setdefault(parent, {}) if isinstance(node, dict) else None
+        if not isinstance(node, dict):
+            raise ConfigError(f"override {dotted!r}: {'.'.join(parents)} has no keys of its own.")
+        node[leaf] = value
+    return from_dict(type(config), tree)
+
+
 def from_json(cls: type[T], text: str) -> T:
     """Reads `cls` from a JSON string, as `to_json` writes it (how TFX execution properties carry it)."""
     return from_dict(cls, json.loads(text))
@@ -134,6 +156,12 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"config key {where}: expected a list, found {value!r}.")
         item = typing.get_args(kind)[0]
         return tuple(_convert(item, v, f"{where}[{n}]") for n, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise ConfigError(f"config key {where}: expected a mapping whose keys are text, found {value!r}.")
+        return {key: _convert(typing.get_args(kind)[1], v, f"{where}.{key}") for key, v in value.items()}
+    if kind is Any:
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     # YAML 1.1 reads 1e-3 as a string; people write it all the same.

@@ -1,0 +1,87 @@
+"""A dataset that is ingested already, and an experiment over it that trains in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from pipelines.experiment.layout import MARKER, source_key, write_json
+from pipelines.experiment.plan import Plan
+from seminar_tf.config.experiment import ExperimentConfig
+from seminar_tf.config_io import from_yaml
+from tests.pipelines.test_trainers import write_dataset
+
+PIPELINE: dict[str, dict[str, object]] = {
+    "features": {"item_oov_buckets": 2, "query_oov_buckets": 1, "max_title_tokens": 3, "max_attributes": 2},
+    "model": {
+        "history_length": 8,
+        "serving_history_length": 16,
+        "top_k": 4,
+        "dim": 8,
+        "heads": 2,
+        "short_length": 3,
+        "hidden_units": [8],
+    },
+    "psu": {"epochs": 1, "batch_size": 32, "window_stride": 4},
+    "seminar": {"epochs": 1, "batch_size": 8, "negatives": 2},
+    "serving": {"warmup_candidates": [1]},
+}
+PROTOCOLS = [
+    {"name": "full", "evaluation": {"candidates": "full"}},
+    {"name": "9 others", "evaluation": {"candidates": "sampled", "negatives": 9, "exclude_history": True}},
+]
+
+
+def write_toy(root: Path, passes: int = 1, **keys: object) -> Path:
+    """Writes the experiment's file, its pipeline configuration and its data, which Transform seems to have left.
+
+    Args:
+      root: folder for all of it.
+      passes: of fine-tuning.
+      **keys: of the experiment.
+
+    Returns:
+      The experiment's file.
+    """
+    # Many passes are for a kill in the middle: there is a checkpoint to go on from at once.
+    often = {"steps_per_checkpoint": 1} if passes > 1 else {}
+    pipeline = PIPELINE | {"seminar": PIPELINE["seminar"] | {"epochs": passes, **often}}
+    (root / "pipeline.yaml").write_text(yaml.safe_dump(pipeline))
+    tree = {
+        "name": "toy",
+        "root": str(root / "out"),
+        "datasets": [{"name": "toy", "config": "pipeline.yaml", "data": str(root / "tables")}],
+        "rankers": [{"name": "SEMINAR"}],
+        "seeds": [1],
+        "protocols": PROTOCOLS,
+        "timing": {"rounds": 0},
+        **keys,
+    }
+    path = root / "experiment.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    write_tables(root / "tables")
+    pretend_ingested(path, root / "transformed")
+    return path
+
+
+def write_tables(folder: Path) -> None:
+    """Canonical tables: their columns count, not their rows."""
+    text = ("user_id", "kind", "query", "item_id", "action")
+    events = {name: pa.array(["x"]) for name in text} | {"timestamp": pa.array([1])}
+    for name, table in (("events", events), ("items", {"item_id": pa.array(["x"])})):
+        target = folder / "span-1" / name
+        target.mkdir(parents=True)
+        pq.write_table(pa.table(table), target / "part-0.parquet")
+
+
+def pretend_ingested(path: Path, transformed: Path) -> None:
+    """Writes transformed examples, and the marker that an ingestion would leave."""
+    write_dataset(transformed)
+    plan = Plan(from_yaml(ExperimentConfig, path), path.parent)
+    for dataset in plan.datasets:
+        places = {"examples": str(transformed / "examples"), "graph": str(transformed / "graph")}
+        source = source_key(Path(dataset.config.data.path))
+        write_json(dataset.folder / MARKER, {"source": source, **places})

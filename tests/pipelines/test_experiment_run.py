@@ -1,0 +1,159 @@
+"""An experiment from its file to its report, on toy data: results, what is run again and what not, failures, kills."""
+
+from __future__ import annotations
+
+import json
+import time
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from pipelines.experiment.layout import find_ingested, fine_tuned_folder, load_ranks, training_report
+from pipelines.experiment.plan import Plan
+from pipelines.experiment.run import Finished, _alone, run_experiment
+from seminar_tf.config.experiment import ExperimentConfig
+from seminar_tf.config_io import ConfigError, from_yaml
+from tests.pipelines.experiment_toy import write_toy
+from tests.preloaded import Preloaded
+
+
+def execute(path: Path, *overrides: str) -> tuple[Finished, str]:
+    out = StringIO()
+    plan = Plan(from_yaml(ExperimentConfig, path, overrides), path.parent)
+    return run_experiment(plan, Console(file=out, width=200)), out.getvalue()
+
+
+def files(root: Path) -> dict[str, int]:
+    return {str(p): p.stat().st_mtime_ns for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> tuple[Path, Finished, str]:
+    """Rankers with and without pretraining, one that cannot be trained, two trials, held-out items, both floors."""
+    root = tmp_path_factory.mktemp("experiment")
+    data = {"name": "toy", "config": "pipeline.yaml", "data": str(root / "tables")}
+    path = write_toy(
+        root,
+        datasets=[data | {"hold_out": 3}],
+        rankers=[
+            {"name": "SEMINAR"},
+            {"name": "fresh", "pretrained": False},
+            # Wants a cluster, which TF_CONFIG would describe.
+            {"name": "broken", "overrides": {"seminar.strategy": "parameter_server"}},
+        ],
+        search={"grid": [{}, {"seminar.learning_rate": 0.01}]},
+        timing={"rounds": 2, "calls": 2, "candidates": 5},
+    )
+    return path, *execute(path)
+
+
+def test_the_report_has_every_row_that_did_not_fail(ran):
+    path, finished, _ = ran
+    (result,) = finished.results
+    assert [table.protocol for table in result.tables] == ["full"] * 3 + ["9 others"] * 3
+    for table in result.tables:
+        assert {line.row for line in table.lines} == {"SEMINAR", "fresh", "popularity", "item_knn"}
+        assert table.lines[0].row == "SEMINAR"
+    whole, held_out, others = result.tables[:3]
+    assert whole.targets == 12 and held_out.targets + others.targets == 12 and held_out.targets
+    tree = json.loads((path.parent / "out" / "report" / "report.json").read_text())
+    assert tree["datasets"][0]["tables"][0]["lines"][0]["values"]["mrr"][0] == whole.lines[0].values["mrr"][0]
+    assert set(result.timing) == {"SEMINAR", "fresh"} and all(len(taken) == 2 for taken in result.timing.values())
+    assert finished.report.read_text().startswith("# toy\n")
+
+
+def test_failed_rows_are_told_and_stop_nothing(ran):
+    _, finished, printed = ran
+    names = {f"toy / broken / trial {n}" for n in (1, 2)}
+    assert set(finished.failed) == names
+    assert all("TF_CONFIG" in outcome.error for outcome in finished.failed.values())
+    assert "toy / broken / trial 1: failed: ClusterError" in printed
+    assert "| toy / broken / trial 1 | ClusterError" in finished.report.read_text()
+
+
+def test_passes_are_the_same_for_all(ran):
+    spent = {one.row: one for one in ran[1].results[0].spent}
+    assert (spent["SEMINAR"].psu_passes, spent["SEMINAR"].passes, spent["SEMINAR"].allowed) == (1, 1, 2)
+    assert spent["fresh"].psu_passes == 0 and 1 <= spent["fresh"].kept <= spent["fresh"].passes <= 2
+    assert all(one.seconds > 0 for one in spent.values())
+
+
+def test_every_ranker_has_as_many_trials_and_the_best_is_taken(ran):
+    _, finished, _ = ran
+    trials = finished.results[0].trials
+    assert [trial.ranker for trial in trials] == ["SEMINAR"] * 2 + ["fresh"] * 2 + ["broken"] * 2
+    for ranker in ("SEMINAR", "fresh"):
+        values = [trial.value for trial in trials if trial.ranker == ranker]
+        assert [trial.best for trial in trials if trial.ranker == ranker].index(True) == int(np.argmax(values))
+    assert not any(trial.best or trial.value for trial in trials if trial.ranker == "broken")
+
+
+def test_a_second_run_makes_nothing(ran):
+    path, finished, _ = ran
+    before = files(path.parent / "out" / "models")
+    # What fails once is tried again.
+    again, printed = execute(path, "rankers=[{name: SEMINAR}, {name: fresh, pretrained: false}]")
+    assert {outcome.status for outcome in again.outcomes.values()} == {"cached"} and not again.failed
+    assert files(path.parent / "out" / "models") == before
+    assert again.results[0].tables == finished.results[0].tables
+    assert "cached" in printed or "toy / SEMINAR / seed 1: ." in printed
+
+
+def test_only_what_is_new_is_run(ran):
+    path, _, _ = ran
+    rankers = "rankers=[{name: SEMINAR}]"
+    added, _ = execute(path, rankers, "ablations=[{name: no short branch, overrides: {model.short_length: 0}}]")
+    run = [name for name, outcome in added.outcomes.items() if outcome.status != "cached"]
+    # The short branch is none of pretraining's.
+    assert run == ["toy / no short branch / seed 1"]
+    line = next(line for line in added.results[0].tables[0].lines if line.kind == "ablation")
+    assert line.row == "no short branch" and line.difference is not None
+
+
+def test_missing_tables_are_told(tmp_path):
+    data = [{"name": "gone", "config": "pipeline.yaml", "data": str(tmp_path / "nowhere")}]
+    path = write_toy(tmp_path, datasets=data)
+    finished, _ = execute(path)
+    assert "does not exist. Write the canonical tables there first" in finished.results[0].error
+    assert list(finished.failed) == ["gone / data"] and "Nothing was measured" in finished.report.read_text()
+
+
+def test_two_runs_do_not_share_a_root(tmp_path):
+    refused = pytest.raises(ConfigError, match="another process runs an experiment there")
+    with _alone(tmp_path), refused, _alone(tmp_path):
+        pass
+    with _alone(tmp_path):
+        pass
+
+
+def test_killed_in_the_middle_of_training_it_goes_on_to_the_same_result(tmp_path):
+    roots = [tmp_path / name for name in ("whole", "killed")]
+    for root in roots:
+        root.mkdir()
+    # Many steps: the kill must come before the last one.
+    paths = [write_toy(root, passes=6) for root in roots]
+    whole, _ = execute(paths[0])
+    out = roots[1] / "out"
+    process = Preloaded("seminar_tf.cli.main", "experiment", "--config", str(paths[1]), output=tmp_path / "printed")
+    deadline = time.monotonic() + 240
+    try:
+        while not list((out / "models").glob("ranker-*/state/**/checkpoint")):
+            assert process.poll() is None, (tmp_path / "printed").read_text()
+            assert time.monotonic() < deadline, "no checkpoint within 240 s"
+            time.sleep(0.005)
+    finally:
+        process.kill()
+    assert not list((out / "models").glob("ranker-*/model"))
+    finished, _ = execute(paths[1])
+    plan = Plan(from_yaml(ExperimentConfig, paths[1]), roots[1])
+    (row,) = plan.rows(plan.datasets[0], {"SEMINAR": {}})
+    transformed = find_ingested(plan.datasets[0].folder, Path(row.config.data.path))
+    assert transformed is not None
+    folder = fine_tuned_folder(row.config, transformed, plan.models)
+    assert training_report(folder)["resumed"]
+    for a, b in zip(whole.results[0].tables, finished.results[0].tables):
+        assert [line.values for line in a.lines] == [line.values for line in b.lines]
+    assert load_ranks(plan.asked(plan.datasets[0])[0].ranks_file(folder)).values["mrr"].shape == (12,)
