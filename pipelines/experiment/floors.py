@@ -102,7 +102,9 @@ def _nearest(columns: sparse.csc_matrix, items: np.ndarray, neighbours: int) -> 
     return found
 
 
-def floor(name: str, data: Transformed, config: PipelineConfig, spec: DatasetSpec) -> tuple[RankingModel, np.ndarray]:
+def floor(
+    name: str, data: Transformed, config: PipelineConfig, spec: DatasetSpec
+) -> tuple[RankingModel, np.ndarray, np.ndarray]:
     """Makes a floor from the train split.
 
     Args:
@@ -112,15 +114,13 @@ def floor(name: str, data: Transformed, config: PipelineConfig, spec: DatasetSpe
       spec: of the dataset.
 
     Returns:
-      The ranker and the ids of all real items, (V,) int32.
+      The ranker, the ids of all real items, (V,) int32, and train pairs by item id, (rows,) int64.
     """
     rows = feature_sizes(data.graph, config.features).items
     known = len(read_vocabulary(data.graph, names.ITEM_VOCABULARY))
     segments = concatenate(list(read_segments(data.files("train"), spec.tasks)))
     catalog = np.arange(names.FIRST_ITEM_ID, names.FIRST_ITEM_ID + known, dtype=np.int32)
+    counts = np.bincount(segments.item, minlength=rows)
     made: RankingModel
-    if name == "popularity":
-        made = Popularity(np.bincount(segments.item, minlength=rows))
-    else:
-        made = ItemNeighbours(segments, rows, config.model.history_length)
-    return made, catalog
+    made = Popularity(counts) if name == "popularity" else ItemNeighbours(segments, rows, config.model.history_length)
+    return made, catalog, counts

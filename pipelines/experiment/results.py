@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 
 from pipelines.experiment.layout import Ranks
-from seminar_tf.evaluation.significance import PairedDifference, mean_interval, paired_bootstrap, user_means
+from seminar_tf.evaluation.significance import PairedDifference, holm, mean_interval, paired_bootstrap, user_means
 
 LEVEL = 0.05
 ALL = "all targets"
@@ -117,7 +117,7 @@ def table(
             compared = _paired(by_seed, kept[reference], metric)
             if compared is not None:
                 found[row] = compared
-    adjusted = holm({row: pair.p_value for row, (pair, _) in found.items()})
+    adjusted = dict(zip(found, holm([pair.p_value for pair, _ in found.values()]).tolist()))
     lines = []
     for row, by_seed in kept.items():
         values = {name: _interval([float(one.values[name].mean()) for one in by_seed.values()]) for name in metrics}
@@ -158,22 +158,6 @@ def _paired(
         return None
     a, b = (np.mean([one.values[metric] for one in side], axis=0) for side in chosen)
     return paired_bootstrap(user_means(a, users)[1], user_means(b, users)[1]), max(len(side) for side in chosen)
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down correction: the chance of one false claim or more among all stays below the level.
-
-    Args:
-      p_values: by comparison.
-
-    Returns:
-      The adjusted p-values: the k-th smallest of m times m - k + 1, never below one before it, at most 1.
-    """
-    adjusted, highest = {}, 0.0
-    for n, (name, p) in enumerate(sorted(p_values.items(), key=lambda entry: entry[1])):
-        highest = max(highest, min(1.0, p * (len(p_values) - n)))
-        adjusted[name] = highest
-    return adjusted
 
 
 def sentence(lines: Sequence[Line], reference: str, metric: str) -> str:

@@ -88,18 +88,19 @@ def train_row(config: PipelineConfig, data: Transformed, models: Path, asked: Se
     missing = [one for one in asked if not one.ranks_file(model.parent).exists()]
     if missing:
         ranker = SavedModelRanker(model)
+        known = ranker.metadata
         for one in missing:
-            requests = split_requests(data, ranker.metadata.tasks, one)
-            save_ranks(ranker, requests, ranker.metadata.catalog, one, one.ranks_file(model.parent))
+            requests = split_requests(data, known.tasks, one)
+            save_ranks(ranker, requests, known.catalog, known.item_count, one, one.ranks_file(model.parent))
 
 
 def rank_floor(name: str, config: PipelineConfig, data: Transformed, folder: Path, asked: Sequence[Asked]) -> None:
     """Ranks what is asked with a ranker that needs no training."""
     spec = describe(config.data.path)
-    ranker, catalog = floor(name, data, config, spec)
+    ranker, catalog, counts = floor(name, data, config, spec)
     folder.mkdir(parents=True, exist_ok=True)
     for one in asked:
-        save_ranks(ranker, split_requests(data, spec.tasks, one), catalog, one, one.ranks_file(folder))
+        save_ranks(ranker, split_requests(data, spec.tasks, one), catalog, counts, one, one.ranks_file(folder))
 
 
 def split_requests(data: Transformed, tasks: Sequence[str], asked: Asked) -> list[Request]:
@@ -120,13 +121,23 @@ def primary_task(tasks: Sequence[str]) -> str:
     return PRIMARY_TASK if PRIMARY_TASK in tasks else tasks[0]
 
 
-def save_ranks(ranker: RankingModel, requests: list[Request], catalog: np.ndarray, asked: Asked, path: Path) -> None:
+def save_ranks(
+    ranker: RankingModel, requests: list[Request], catalog: np.ndarray, counts: np.ndarray, asked: Asked, path: Path
+) -> None:
     """Ranks every positive target and writes the metrics of each.
+
+    Args:
+      ranker: any.
+      requests: of the split.
+      catalog: ids of all real items.
+      counts: train pairs by item id, by which popular candidates are drawn.
+      asked: what is ranked.
+      path: file to write.
 
     Raises:
       ValueError: no target is positive.
     """
-    found = target_metrics(ranker, requests, catalog, asked.evaluation, CANDIDATE_SEED, asked.split)
+    found = target_metrics(ranker, requests, catalog, asked.evaluation, CANDIDATE_SEED, asked.split, counts)
     if found is None:
         raise ValueError(
             f"no target of split {asked.split} is positive: there is nothing to rank. Are there users with 3 events "

@@ -12,7 +12,7 @@ from pipelines.experiment.jobs import Outcome
 from pipelines.experiment.layout import Ranks
 from pipelines.experiment.records import DatasetResult, Spent, Trial
 from pipelines.experiment.report import write_report
-from pipelines.experiment.results import ALL, Table, holm, number, table
+from pipelines.experiment.results import ALL, Table, number, table
 from seminar_tf.config import EvaluationConfig
 from seminar_tf.config.experiment import ExperimentConfig, ExperimentDataset, ExperimentRow, Protocol, SearchBudget
 
@@ -88,12 +88,6 @@ def test_rows_with_other_targets_are_refused():
     found["B"][2] = Ranks(other.users, other.items[::-1], other.values)
     with pytest.raises(ValueError, match="'B' ranked other targets"):
         table("full", ALL, found, kinds, "A", "mrr", METRICS)
-
-
-def test_holm_steps_down():
-    # Worked by hand: 3 x .01, 2 x .03, then no less than the one before.
-    assert holm({"b": 0.03, "a": 0.01, "c": 0.04}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
-    assert holm({"a": 0.6, "b": 0.9}) == {"a": 1.0, "b": 1.0} and holm({}) == {}
 
 
 def test_numbers_have_no_leading_zero():
