@@ -134,7 +134,7 @@ def test_killed_in_the_middle_of_training_it_goes_on_to_the_same_result(tmp_path
     for root in roots:
         root.mkdir()
     # Many steps: the kill must come before the last one.
-    paths = [write_toy(root, passes=6) for root in roots]
+    paths = [write_toy(root, passes=6, floors=[]) for root in roots]
     whole, _ = execute(paths[0])
     out = roots[1] / "out"
     process = Preloaded("seminar_tf.cli.main", "experiment", "--config", str(paths[1]), output=tmp_path / "printed")
