@@ -3,7 +3,7 @@ BIN := .venv/bin
 DEMO_CONFIG ?= pipelines/configs/demo.yaml
 PYTEST_ARGS ?=
 # The longest files come first: two of them at the end would keep one process waiting for the other.
-LONGEST = tests/e2e/test_killed_runs.py $(patsubst %,tests/training/test_%.py,strategy precision parameter_server resume)
+LONGEST = tests/e2e/test_killed_runs.py tests/pipelines/test_experiment_run.py $(patsubst %,tests/training/test_%.py,strategy precision parameter_server resume)
 TESTS ?= $(LONGEST) tests
 
 .PHONY: demo test setup lint clean
