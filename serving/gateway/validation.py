@@ -14,6 +14,9 @@ from serving.gateway import events
 from serving.gateway.events import Event, InvalidEvent
 from serving.gateway.options import GatewayOptions
 
+# Seconds of today, taken for ms, would be in January 1970: before all other events, and never noticed.
+_EARLIEST_MS = 100_000_000_000
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -93,8 +96,11 @@ def new_events(request: Any, options: GatewayOptions) -> list[Event]:
                 f"events[{n}].timestamp_ms is {event.timestamp_ms}, later than this gateway's clock by more than "
                 f"{options.max_future_s:g} s. Is it in another unit than ms?"
             )
-        if event.timestamp_ms <= 0:
-            raise invalid(f"events[{n}].timestamp_ms is {event.timestamp_ms}, expected ms since 1970, above 0.")
+        if event.timestamp_ms < _EARLIEST_MS:
+            raise invalid(
+                f"events[{n}].timestamp_ms is {event.timestamp_ms}, expected ms since 1970, from 1973 on. "
+                "Is it in seconds?"
+            )
     return [Event(event.event_id, event.item_id, event.query, event.timestamp_ms) for event in request.events]
 
 

@@ -148,6 +148,7 @@ def test_bad_rankings_are_invalid_arguments(gateway, fields, message):
         ([{}, {"event_id": "f", "item_id": ""}], r"events\[1\].item_id is empty"),
         ([{"query": "q" * 3000}], r"events\[0\].query has 3000 bytes"),
         ([{"timestamp_ms": 0}], r"events\[0\].timestamp_ms is 0, expected ms"),
+        ([{"timestamp_ms": NOW // 1000}], r"events\[0\].timestamp_ms .* in seconds"),
         ([{"timestamp_ms": NOW * 1000}], r"events\[0\].timestamp_ms .* another unit"),
         ([{}] * 21, "events has 21 values; .* at most 20"),
     ],
