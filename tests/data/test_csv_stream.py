@@ -64,7 +64,7 @@ def test_a_file_without_rows_is_a_batch_without_rows(tmp_path):
     assert rows.column_names == ["id", "text", "_source", "_row_number"]
 
 
-PACKED = gzip.compress(b"id,text\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(5000)))
+PACKED = gzip.compress(b"id,text\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(5000)), mtime=0)
 
 
 @pytest.mark.parametrize(
