@@ -2,9 +2,12 @@
 BIN := .venv/bin
 DEMO_CONFIG ?= pipelines/configs/demo.yaml
 PYTEST_ARGS ?=
-# The longest files come first: two of them at the end would keep one process waiting for the other.
-LONGEST = tests/e2e/test_killed_runs.py tests/pipelines/test_experiment_run.py $(patsubst %,tests/training/test_%.py,strategy precision parameter_server resume)
-TESTS ?= $(LONGEST) tests
+# The longest files come first: two of them at the end would keep one process waiting for the other. Each file is an
+# argument of its own: pytest takes `tests` to mean the files before it as well, and their order is lost.
+LONGEST = $(patsubst %,tests/%.py,e2e/test_killed_runs pipelines/test_experiment_run training/test_precision \
+  pipelines/test_trainers retrieval/test_served components/test_quantizer models/rivals/test_rivals \
+  training/test_strategy serving/test_without_python training/test_parameter_server)
+TESTS ?= $(LONGEST) $(filter-out $(LONGEST),$(sort $(shell find tests -name 'test_*.py')))
 
 .PHONY: demo test setup lint clean
 
