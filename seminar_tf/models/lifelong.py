@@ -8,15 +8,12 @@ from typing import Any
 import tensorflow as tf
 
 from seminar_tf.config import ModelConfig
-from seminar_tf.layers.branching import either
+from seminar_tf.layers.branching import dense_pays, either
 from seminar_tf.layers.distinct import are_shapes_static
 from seminar_tf.layers.exact_search_unit import ExactSearchUnit
 from seminar_tf.layers.recency_bias import RecencyBias
 from seminar_tf.layers.search_unit import Products, SearchUnit
 from seminar_tf.models.fused_batch import FusedBatch
-
-# Fewer candidates than this are always served by gathering K pairs each.
-MANY_CANDIDATES = 16
 
 
 class LifelongBranch:
@@ -50,12 +47,9 @@ class LifelongBranch:
             keys = seen.keys()
             if training or are_shapes_static():
                 return self._gathered(target, seen, keys)
-            # One weight a head and pair (H L) against K vectors of d: what takes less memory for many candidates.
-            fits = self._config.heads * tf.shape(keys)[1] <= 2 * self._lists * self._config.top_k * self._config.dim
-            many = tf.shape(target)[1] >= MANY_CANDIDATES
-            return tf.cond(
-                fits & many, lambda: self._dense(target, seen, keys), lambda: self._gathered(target, seen, keys)
-            )
+            values = self._lists * self._config.top_k * self._config.dim
+            pays = dense_pays(self._config.heads, tf.shape(keys)[1], values, tf.shape(target)[1])
+            return tf.cond(pays, lambda: self._dense(target, seen, keys), lambda: self._gathered(target, seen, keys))
 
         return self._by_keys(seen, by_look_up, by_product)
 

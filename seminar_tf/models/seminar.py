@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,12 +12,12 @@ from seminar_tf.layers.exact_search_unit import ExactSearchUnit
 from seminar_tf.layers.recency_bias import RecencyBias
 from seminar_tf.layers.search_unit import SearchUnit
 from seminar_tf.models.channel_tables import ChannelTables, restore
-from seminar_tf.models.fused_batch import FusedBatch, fuse_batch
-from seminar_tf.models.history_ranker import HistoryRanker
+from seminar_tf.models.fused_batch import FusedBatch
 from seminar_tf.models.lifelong import LifelongBranch
+from seminar_tf.models.search_ranker import SearchRanker
 
 
-class Seminar(HistoryRanker):
+class Seminar(SearchRanker):
     """Scores the N candidates of each request; one logit a task.
 
     GSU scores are one (N, d) x (d, L) product.
@@ -42,26 +41,6 @@ class Seminar(HistoryRanker):
             # Without pretraining the GSU stays a plain inner product.
             restore("search", self.search, tables)
 
-    def call(
-        self,
-        batch: Mapping[str, tf.Tensor],
-        training: bool = False,
-        step_seed: tf.Tensor | None = None,
-        only: str = "",
-    ) -> Any:
-        """Logits of every candidate, as HistoryRanker.call.
-
-        Args:
-          batch, training, step_seed: see there.
-          only: `found` or `scores` gives that of the search alone: search_history and search_scores, computed here so
-            that they are of the model's own compute type.
-        """
-        seen = fuse_batch(self.pairs, batch, training)
-        target = seen.targets()
-        if only:
-            return {"found": self.lifelong.found, "scores": self.lifelong.scores}[only](target, seen)
-        return self.logits(target, seen, batch, training, step_seed)
-
     def read_history(
         self, target: tf.Tensor, seen: FusedBatch, batch: Mapping[str, tf.Tensor], training: bool
     ) -> tf.Tensor:
@@ -73,19 +52,10 @@ class Seminar(HistoryRanker):
         """GSU and ESU together."""
         return LifelongBranch(self.config, self.search, self.exact, self.recency)
 
-    def search_history(self, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Which pairs the GSU keeps for each candidate, and their weights in the ESU.
+    def scores(self, target: tf.Tensor, seen: FusedBatch, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """See SearchRanker: the GSU's scores."""
+        return self.lifelong.scores(target, seen)
 
-        Args:
-          batch: as in `call`.
-
-        Returns:
-          positions: [B, N, K'] int32 into L, best first, -1 where there are fewer ([B, N, H, K'] with top_k_per_head).
-          weights: float32 of the same shape, see LifelongBranch.found.
-        """
-        found: tuple[tf.Tensor, tf.Tensor] = self(batch, only="found")
-        return found
-
-    def search_scores(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The GSU's scores by which it keeps pairs: [B, N, L], or [B, N, H, L] with top_k_per_head."""
-        return self(batch, only="scores")
+    def found(self, target: tf.Tensor, seen: FusedBatch, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """See SearchRanker: what the GSU keeps, and its weights in the ESU."""
+        return self.lifelong.found(target, seen)

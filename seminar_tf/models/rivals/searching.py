@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from seminar_tf.layers import seeding
+from seminar_tf.layers.branching import dense_pays
 from seminar_tf.layers.distinct import are_shapes_static
 from seminar_tf.layers.largest import largest
 from seminar_tf.layers.masking import NEGATIVE
 from seminar_tf.layers.search_unit import kept
 from seminar_tf.layers.target_attention import TargetAttention
-from seminar_tf.models.fused_batch import FusedBatch, fuse_batch
-from seminar_tf.models.history_ranker import HistoryRanker
-from seminar_tf.models.lifelong import MANY_CANDIDATES
+from seminar_tf.models.fused_batch import FusedBatch
+from seminar_tf.models.search_ranker import SearchRanker
 
 
 def is_eligible(scores: tf.Tensor) -> tf.Tensor:
@@ -24,7 +23,7 @@ def is_eligible(scores: tf.Tensor) -> tf.Tensor:
     return scores > 0.5 * NEGATIVE
 
 
-class SearchingRanker(HistoryRanker):
+class SearchingRanker(SearchRanker):
     """x_lifelong = multi-head target attention over the K eligible pairs of largest score.
 
     A subclass defines `scores`, and may give the attention wider keys (`keys` and `picked`) or a bias (`bias` and
@@ -46,17 +45,6 @@ class SearchingRanker(HistoryRanker):
         """Width of `keys`."""
         return self.config.dim
 
-    def scores(self, target: tf.Tensor, seen: FusedBatch, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """What pairs are kept by; subclasses define it. No gradient flows through it.
-
-        Args:
-          target, seen, batch: as in `read_history`.
-
-        Returns:
-          [B, N, L] float32, NEGATIVE for pairs that may not be kept, padding among them.
-        """
-        raise TypeError(f"{type(self).__name__} does not define scores.")
-
     def keys(self, seen: FusedBatch) -> tf.Tensor:
         """Keys of the whole history without a gradient: [B, L, key_dim]."""
         return seen.keys()
@@ -72,39 +60,6 @@ class SearchingRanker(HistoryRanker):
     def picked_bias(self, seen: FusedBatch, batch: Mapping[str, tf.Tensor], places: tf.Tensor) -> tf.Tensor | None:
         """The same of some pairs: places [B, N, K] -> [B, N, H, K]."""
         return None
-
-    def call(
-        self,
-        batch: Mapping[str, tf.Tensor],
-        training: bool = False,
-        step_seed: tf.Tensor | None = None,
-        only: str = "",
-    ) -> Any:
-        """Logits of every candidate, as HistoryRanker.call; with `only` "found" or "scores", the search alone."""
-        seen = fuse_batch(self.pairs, batch, training)
-        target = seen.targets()
-        if only == "found":
-            return self._found(target, seen, batch)
-        if only == "scores":
-            return self.scores(target, seen, batch)
-        return self.logits(target, seen, batch, training, step_seed)
-
-    def search_history(self, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Which pairs are kept for each candidate, and their weights in the attention.
-
-        Args:
-          batch: as in `call`.
-
-        Returns:
-          positions: [B, N, K'] int32 into L, best first, -1 where there are fewer; K' = min(K, L).
-          weights: float32 of the same shape, the heads' mean.
-        """
-        found: tuple[tf.Tensor, tf.Tensor] = self(batch, only="found")
-        return found
-
-    def search_scores(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """`scores` of a batch: [B, N, L]."""
-        return self(batch, only="scores")
 
     def read_history(
         self, target: tf.Tensor, seen: FusedBatch, batch: Mapping[str, tf.Tensor], training: bool
@@ -124,13 +79,12 @@ class SearchingRanker(HistoryRanker):
 
         if training or are_shapes_static():
             return gathered()
-        # One weight a head and pair (H L) against K vectors of key_dim: what takes less memory for many candidates.
-        fits = self.config.heads * tf.shape(scores)[-1] <= 2 * self.config.top_k * self.key_dim()
-        return tf.cond(fits & (tf.shape(target)[1] >= MANY_CANDIDATES), dense, gathered)
+        values = self.config.top_k * self.key_dim()
+        pays = dense_pays(self.config.heads, tf.shape(scores)[-1], values, tf.shape(target)[1])
+        return tf.cond(pays, dense, gathered)
 
-    def _found(
-        self, target: tf.Tensor, seen: FusedBatch, batch: Mapping[str, tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def found(self, target: tf.Tensor, seen: FusedBatch, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """See SearchRanker."""
         places, valid = self._kept(self.scores(target, seen, batch))
         bias = self.picked_bias(seen, batch, places)
         weights = self.attention.weights_of(target, self.picked(seen, places), valid, bias)
