@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from seminar_tf.data.dataset import DatasetError
-from seminar_tf.data.rejection import PROVENANCE, UNPARSABLE_ROW, rejected_rows
+from seminar_tf.data.rejection import UNPARSABLE_ROW, rejected_rows, with_provenance
 from seminar_tf.data.validation import Checked
 
 BLOCK_BYTES = 16 * 2**20
@@ -78,11 +78,11 @@ def read_batches(
                 passed = [entry for entry in bad if entry[0] < next_number]
                 bad[:] = [entry for entry in bad if entry[0] >= next_number]
                 empty = False
-                yield Checked(_with_provenance(rows, path, numbers), _letters(passed, table, path))
+                yield Checked(with_provenance(rows, path, numbers), _letters(passed, table, path))
             # A file without rows still gives a batch, so that its table is written.
             if bad or empty:
                 nothing = reader.schema.empty_table()
-                yield Checked(_with_provenance(nothing, path, np.zeros(0, np.int64)), _letters(bad, table, path))
+                yield Checked(with_provenance(nothing, path, np.zeros(0, np.int64)), _letters(bad, table, path))
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(_explained(path, error, block_bytes, ",".join(header))) from error
 
@@ -164,8 +164,3 @@ def _explained(path: Path, error: Exception, block_bytes: int, header: str) -> s
 
 def _letters(entries: list[tuple[int, str]], table: str, path: Path) -> pa.Table:
     return rejected_rows([text for _, text in entries], [n for n, _ in entries], UNPARSABLE_ROW, table, str(path))
-
-
-def _with_provenance(rows: pa.Table, path: Path, numbers: np.ndarray) -> pa.Table:
-    source = pa.array([str(path)]).take(pa.array(np.zeros(rows.num_rows, np.int64)))
-    return rows.append_column(PROVENANCE[0], source).append_column(PROVENANCE[1], pa.array(numbers, pa.int64()))

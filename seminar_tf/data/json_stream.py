@@ -19,7 +19,13 @@ from pyarrow import json as arrow_json
 
 from seminar_tf.data.csv_stream import open_bytes
 from seminar_tf.data.dataset import DatasetError
-from seminar_tf.data.rejection import BAD_FIELD, PROVENANCE, REJECTED_SCHEMA, UNPARSABLE_ROW, rejected_rows
+from seminar_tf.data.rejection import (
+    BAD_FIELD,
+    REJECTED_SCHEMA,
+    UNPARSABLE_ROW,
+    rejected_rows,
+    with_provenance,
+)
 from seminar_tf.data.validation import Checked
 
 BLOCK_BYTES = 8 * 2**20
@@ -118,7 +124,7 @@ def _read_fast(block: bytes, fields: dict[str, pa.DataType], path: Path, first_l
     for name, kind in fields.items():
         if pa.types.is_list(kind) and pc.list_flatten(rows[name]).null_count:
             return None
-    return Checked(_with_provenance(rows, path, np.arange(rows.num_rows) + first_line), REJECTED_SCHEMA.empty_table())
+    return Checked(with_provenance(rows, path, np.arange(rows.num_rows) + first_line), REJECTED_SCHEMA.empty_table())
 
 
 def _read_lines(
@@ -151,7 +157,7 @@ def _read_lines(
     rows = pa.Table.from_pylist(kept, pa.schema(list(fields.items())))
     text, at, reasons, named = zip(*letters) if letters else ((), (), (), ())
     rejected = rejected_rows(text, at, reasons, table, str(path), named)
-    return Checked(_with_provenance(rows, path, np.array(numbers, np.int64)), rejected)
+    return Checked(with_provenance(rows, path, np.array(numbers, np.int64)), rejected)
 
 
 def _coerced(value: Any, kind: pa.DataType) -> Any:
@@ -178,8 +184,3 @@ def _coerced(value: Any, kind: pa.DataType) -> Any:
 def _shown(line: bytes) -> str:
     text = line.decode("utf-8", errors="replace")
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
-
-
-def _with_provenance(rows: pa.Table, path: Path, numbers: np.ndarray) -> pa.Table:
-    source = pa.array([str(path)]).take(pa.array(np.zeros(rows.num_rows, np.int64)))
-    return rows.append_column(PROVENANCE[0], source).append_column(PROVENANCE[1], pa.array(numbers, pa.int64()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,12 @@ REJECTED_SCHEMA = pa.schema(
 
 # Where an accepted row came from: columns that checks append on demand. The underscore keeps them apart from a log's.
 PROVENANCE = ("_source", "_row_number")
+
+
+def with_provenance(rows: pa.Table, source: Path, numbers: np.ndarray) -> pa.Table:
+    """Rows with PROVENANCE columns: the file, and each row's number in it, (rows,) int64."""
+    path = pa.array([str(source)]).take(pa.array(np.zeros(rows.num_rows, np.int64)))
+    return rows.append_column(PROVENANCE[0], path).append_column(PROVENANCE[1], pa.array(numbers, pa.int64()))
 
 
 def rejected_rows(

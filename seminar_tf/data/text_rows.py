@@ -14,7 +14,13 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from seminar_tf.data.dataset import DatasetError
-from seminar_tf.data.rejection import PROVENANCE, REJECTED_SCHEMA, UNPARSABLE_ROW, reject, rejected_rows
+from seminar_tf.data.rejection import (
+    REJECTED_SCHEMA,
+    UNPARSABLE_ROW,
+    reject,
+    rejected_rows,
+    with_provenance,
+)
 from seminar_tf.data.validation import Checked
 
 _INTEGER = r"^\s*-?[0-9]{1,18}\s*$"
@@ -63,7 +69,7 @@ def read_csv(path: Path, columns: Sequence[str], table: str) -> Checked:
         ) from error
     numbers = np.setdiff1d(np.arange(rows.num_rows + len(bad)), [number for number, _ in bad])
     rejected = rejected_rows([text for _, text in bad], [n for n, _ in bad], UNPARSABLE_ROW, table, str(path))
-    return Checked(_with_provenance(rows, path, numbers), rejected)
+    return Checked(with_provenance(rows, path, numbers), rejected)
 
 
 def read_delimited(path: Path, columns: Sequence[str], table: str, separator: str = "::") -> Checked:
@@ -84,7 +90,7 @@ def read_delimited(path: Path, columns: Sequence[str], table: str, separator: st
     rejected = rejected_rows(lines.take(pa.array(bad)).to_pylist(), bad, UNPARSABLE_ROW, table, str(path))
     kept = fields.filter(pa.array(fits))
     rows = pa.table({name: pc.list_element(kept, n) for n, name in enumerate(columns)})
-    return Checked(_with_provenance(rows, path, np.flatnonzero(fits)), rejected)
+    return Checked(with_provenance(rows, path, np.flatnonzero(fits)), rejected)
 
 
 def parse_numbers(rows: Checked, integers: Sequence[str], numbers: Sequence[str], table: str) -> Checked:
@@ -113,9 +119,3 @@ def parse_numbers(rows: Checked, integers: Sequence[str], numbers: Sequence[str]
         column = column.cast(pa.float64()) if name in numbers else column
         data = data.set_column(data.column_names.index(name), name, column)
     return Checked(data, pa.concat_tables(rejected).cast(REJECTED_SCHEMA))
-
-
-def _with_provenance(rows: pa.Table, path: Path, numbers: np.ndarray) -> pa.Table:
-    source = pa.array([str(path)]).take(pa.array(np.zeros(rows.num_rows, np.int64)))
-    rows = rows.append_column(PROVENANCE[0], source)
-    return rows.append_column(PROVENANCE[1], pa.array(numbers, pa.int64()))
