@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,29 @@ from rich.table import Table
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+def _from_to(source: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of every adapter; `source` says what --src is."""
+    options = (
+        click.option("--src", required=True, type=click.Path(path_type=Path), help=source),
+        click.option("--out", required=True, type=click.Path(path_type=Path), help="Where to write the dataset."),
+        click.option("--overwrite", is_flag=True, help="Replace a dataset that is already there."),
+    )
+
+    def add(adapter: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            adapter = option(adapter)
+        return adapter
+
+    return add
+
+
 @click.group(name="prepare")
 def command() -> None:
     """Turn a published dataset into the canonical tables (docs/data.md)."""
 
 
 @command.command()
-@click.option("--src", required=True, type=click.Path(path_type=Path), help="The folder as published, unpacked.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where to write the dataset.")
-@click.option("--overwrite", is_flag=True, help="Replace a dataset that is already there.")
+@_from_to("The folder as published, unpacked.")
 @click.option(
     "--tags",
     type=click.Choice(["history", "target", "none"]),
@@ -74,9 +89,7 @@ def movielens(
 
 
 @command.command()
-@click.option("--src", required=True, type=click.Path(path_type=Path), help="The unpacked folder of KuaiSAR's files.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where to write the dataset.")
-@click.option("--overwrite", is_flag=True, help="Replace a dataset that is already there.")
+@_from_to("The unpacked folder of KuaiSAR's files.")
 @click.option("--unclicked", is_flag=True, help="Keep what was shown and not clicked, as history only.")
 @click.option(
     "--label",
@@ -100,9 +113,7 @@ def kuaisar(src: Path, out: Path, overwrite: bool, unclicked: bool, labels: tupl
 
 
 @command.command()
-@click.option("--src", required=True, type=click.Path(path_type=Path), help="Folder of a review and a meta file.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where to write the dataset.")
-@click.option("--overwrite", is_flag=True, help="Replace a dataset that is already there.")
+@_from_to("Folder of a review and a meta file.")
 @click.option("--reviews", type=_FILE, help="The review file, where the folder holds several.")
 @click.option("--meta", type=_FILE, help="The meta file, where the folder holds several.")
 @click.option("--image-features", type=_FILE, help="The .b file, where the folder holds several.")
