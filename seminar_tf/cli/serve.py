@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 from typing import Any
 
 import click
@@ -65,8 +66,9 @@ def command(
     if monitoring_config_file is not None and monitoring_port is None:
         raise click.UsageError("--monitoring-config-file says where on a port the metrics are: give --monitoring-port.")
     # Before any thread takes a heap of its own. Sessions come and go with their threads, and what a dropped version
-    # leaves in their heaps is in pieces that the next one does not fit in.
-    keep_freed_memory(arenas=1)
+    # leaves in their heaps is in pieces that the next one does not fit in. Measured with one heap on two cores; more
+    # cores would wait for it, so it is one for every two.
+    keep_freed_memory(arenas=max(1, (os.cpu_count() or 1) // 2))
     quiet_native_logs()
     # Its loader of v1 sessions, which TensorFlow Serving uses as well, announces that it is deprecated.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
