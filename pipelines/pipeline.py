@@ -32,7 +32,7 @@ from components.recall_evaluator.component import RecallEvaluator
 from pipelines import schema
 from pipelines.beam_arguments import beam_arguments
 from pipelines.fingerprint import code_fingerprint
-from seminar_tf.config import SEMINAR, DataConfig, EvaluationConfig, PipelineConfig, RetrievalConfig, RivalsConfig
+from seminar_tf.config import SEMINAR, DataConfig, PipelineConfig, RetrievalConfig, RivalsConfig
 from seminar_tf.config_io import to_json
 from seminar_tf.data.dataset import DatasetSpec, describe
 from seminar_tf.features import names
@@ -194,7 +194,6 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[BaseNode]:
 
 def _serving_part(config: PipelineConfig) -> PipelineConfig:
     """What the exported model depends on: new thresholds or another serving folder export nothing again."""
-    thresholds = EvaluationConfig()
     unread = RetrievalConfig()
     return PipelineConfig(
         root="",
@@ -202,13 +201,7 @@ def _serving_part(config: PipelineConfig) -> PipelineConfig:
         features=config.features,
         model=config.model,
         serving=dataclasses.replace(config.serving, push_dir=""),
-        evaluation=dataclasses.replace(
-            config.evaluation,
-            min_ndcg_at_10=thresholds.min_ndcg_at_10,
-            max_ndcg_drop=thresholds.max_ndcg_drop,
-            max_log_loss_rise=thresholds.max_log_loss_rise,
-            max_expected_error=thresholds.max_expected_error,
-        ),
+        evaluation=config.evaluation.without_thresholds(),
         retrieval=dataclasses.replace(
             config.retrieval,
             requests=unread.requests,

@@ -8,7 +8,8 @@ from pathlib import Path
 import seminar_tf  # noqa: F401  (settles the Keras version before TFX loads TensorFlow)
 
 # isort: split
-from pipelines.experiment.layout import MARKER, Transformed, find_ingested, ingestion_folder, source_key, write_json
+from components.json_file import write_json
+from pipelines.experiment.layout import MARKER, Transformed, find_ingested, ingestion_folder, source_key
 from pipelines.local_runner import LocalRunner
 from pipelines.pipeline import create_pipeline
 from seminar_tf.config import PipelineConfig

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -68,14 +67,6 @@ def content_key(*parts: str | Iterable[str]) -> str:
     """Names something by everything that it depends on: 16 hexadecimal digits."""
     text = json.dumps([part if isinstance(part, str) else list(part) for part in parts])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def write_json(path: Path, tree: Any) -> None:
-    """Writes JSON, beside and then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(tree, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
 
 
 def read_json(path: Path) -> Any:
@@ -147,10 +138,8 @@ class Asked:
 
     def ranks_file(self, folder: Path) -> Path:
         """Where the ranks of the model in a folder lie."""
-        # Thresholds for a push change no rank.
-        asked = {k: v for k, v in asdict(self.evaluation).items() if not k.startswith(("min_", "max_ndcg"))}
-        described = json.dumps([asked, self.history_length, CANDIDATE_SEED], sort_keys=True)
-        return folder / f"{self.split}-{content_key(described)}.npz"
+        asked = to_json(self.evaluation.without_thresholds())
+        return folder / f"{self.split}-{content_key(asked, str(self.history_length), str(CANDIDATE_SEED))}.npz"
 
 
 def floor_folder(name: str, dataset: str, config: PipelineConfig, data: Transformed, models: Path) -> Path:

@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from components.json_file import write_json
 from pipelines.experiment.jobs import Outcome
-from pipelines.experiment.layout import write_json
 from pipelines.experiment.plots import draw
 from pipelines.experiment.records import DatasetResult
 from pipelines.experiment.results import ALL, Line, Table, metric_title, number

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 
 import numpy as np
 
 from pipelines.experiment.layout import Ranks
-from seminar_tf.evaluation.significance import PairedDifference, holm, mean_interval, paired_bootstrap, user_means
+from seminar_tf.evaluation.significance import (
+    ALPHA,
+    PairedDifference,
+    holm,
+    is_real,
+    mean_interval,
+    paired_bootstrap,
+    user_means,
+)
 
-LEVEL = 0.05
 ALL = "all targets"
 
 # row -> seed -> ranks; a ranker without training has the one seed None.
@@ -19,27 +26,21 @@ ByRow = Mapping[str, Mapping[int | None, Ranks]]
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(PairedDifference):
     """A row's metric less the reference's, by user, both averaged over their common seeds.
 
     Attributes:
-      mean, low, high: with its 95% interval over users.
-      p_value: of the paired bootstrap. p_holm: after Holm's correction for all rows of the table.
-      users: compared. seeds: averaged over.
+      p_holm: p_value after Holm's correction for all rows of the table.
+      seeds: averaged over.
     """
 
-    mean: float
-    low: float
-    high: float
-    p_value: float
     p_holm: float
-    users: int
     seeds: int
 
     @property
     def real(self) -> bool:
         """Whether it is more than chance among so many comparisons."""
-        return self.p_holm < LEVEL
+        return is_real(self, self.p_holm)
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,7 @@ def table(
         difference = None
         if row in found:
             pair, common = found[row]
-            ends = (pair.mean, pair.low, pair.high, pair.p_value)
-            difference = Difference(*ends, adjusted[row], pair.users, common)
+            difference = Difference(**asdict(pair), p_holm=adjusted[row], seeds=common)
         lines.append(Line(row, kinds[row], len(seeds), values, seeds, difference))
     lines.sort(key=lambda line: (line.row != reference, -line.values[metric][0]))
     targets, users = len(first.users), len(np.unique(first.users))
@@ -180,7 +180,7 @@ def sentence(lines: Sequence[Line], reference: str, metric: str) -> str:
     if groups["none"]:
         parts.append(f"no difference from {', '.join(groups['none'])} could be shown")
     corrected = f"Holm's correction over {len(compared)} comparison{'s' if len(compared) > 1 else ''}"
-    return f"{name}: {'; '.join(parts)} (paired bootstrap over users, 95% intervals, {corrected}, level {LEVEL})."
+    return f"{name}: {'; '.join(parts)} (paired bootstrap over users, 95% intervals, {corrected}, level {ALPHA})."
 
 
 def number(value: float) -> str:

@@ -28,7 +28,7 @@ from seminar_tf.data.dataset import describe
 from seminar_tf.evaluation.protocol import RankingModel
 from seminar_tf.evaluation.requests import Request
 from seminar_tf.evaluation.saved_model import SavedModelRanker
-from seminar_tf.export.metadata import PRIMARY_TASK
+from seminar_tf.export.metadata import primary_of
 from seminar_tf.features import names
 from seminar_tf.features.npz import save_npz
 from seminar_tf.training.ranking import target_metrics
@@ -113,12 +113,7 @@ def split_requests(data: Transformed, tasks: Sequence[str], asked: Asked) -> lis
     """
     visible = {s: data.files(s) for s in names.SEGMENT_SPLITS}
     users = load_users(visible, asked.split, tuple(tasks), asked.evaluation.max_requests, CANDIDATE_SEED)
-    return load_requests(users, tasks.index(primary_task(tasks)), asked.history_length)
-
-
-def primary_task(tasks: Sequence[str]) -> str:
-    """The task whose scores rank items."""
-    return PRIMARY_TASK if PRIMARY_TASK in tasks else tasks[0]
+    return load_requests(users, tasks.index(primary_of(tasks)), asked.history_length)
 
 
 def save_ranks(

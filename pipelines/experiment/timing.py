@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.experiment.layout import CANDIDATE_SEED, Asked, Transformed, write_json
+from components.json_file import write_json
+from pipelines.experiment.layout import CANDIDATE_SEED, Asked, Transformed
 from pipelines.experiment.stages import split_requests
 from seminar_tf.config import EvaluationConfig
 from seminar_tf.config.experiment import RequestTiming

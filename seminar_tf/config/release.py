@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seminar_tf.config_io import check, positive
 
@@ -46,6 +46,11 @@ class EvaluationConfig:
         fits = 0 < self.max_expected_error <= 1
         check(fits, "evaluation.max_expected_error", self.max_expected_error, "above 0, at most 1")
         check(self.max_requests >= 0, "evaluation.max_requests", self.max_requests, "0 or more")
+
+    def without_thresholds(self) -> EvaluationConfig:
+        """The same measurement, whatever a model must reach: what ranks and exported models depend on."""
+        thresholds = ("min_ndcg_at_10", "max_ndcg_drop", "max_log_loss_rise", "max_expected_error")
+        return replace(self, **{name: getattr(EvaluationConfig, name) for name in thresholds})
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 MIN_SEEDS = 3
+ALPHA = 0.05
 _CHUNK = 4_000_000  # user draws held at once
 
 
@@ -83,11 +84,23 @@ def paired_bootstrap(a: np.ndarray, b: np.ndarray, samples: int = 10_000, seed: 
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
         raise ValueError(f"paired_bootstrap: expected the same two or more users twice, got {a.shape} and {b.shape}.")
-    difference = a - b
-    if not np.isfinite(difference).all():
+    if not np.isfinite(a - b).all():
         raise ValueError("paired_bootstrap: a user's metric is not finite. Leave users without a metric out of both.")
-    found = _bootstrap(difference[:, np.newaxis], samples, seed)
-    return found[0]
+    return _bootstrap((a - b)[:, np.newaxis], samples, seed)[0]
+
+
+def is_real(difference: PairedDifference, p_holm: float, alpha: float = ALPHA) -> bool:
+    """Whether a difference is more than chance among all that were compared with it.
+
+    Args:
+      difference: with the interval of this comparison alone.
+      p_holm: its p-value after the correction (`holm`).
+      alpha: share of families without any real difference in which one may be called real by chance.
+
+    Returns:
+      Whether p_holm is at most alpha and the interval does not hold 0.
+    """
+    return p_holm <= alpha and not difference.low <= 0 <= difference.high
 
 
 @dataclass(frozen=True)
@@ -124,9 +137,8 @@ class Comparison:
 
     @property
     def real(self) -> bool:
-        """Whether p_holm is at most alpha and the interval does not hold 0."""
-        inside = self.difference.low <= 0 <= self.difference.high
-        return self.p_holm <= self.alpha and not inside
+        """See `is_real`."""
+        return is_real(self.difference, self.p_holm, self.alpha)
 
     @property
     def sentence(self) -> str:
@@ -200,7 +212,7 @@ def compare_rankers(
     against: str | None = None,
     samples: int = 10_000,
     seed: int = 0,
-    alpha: float = 0.05,
+    alpha: float = ALPHA,
 ) -> list[Comparison]:
     """Paired bootstraps over users between many rankers, corrected for their number.
 

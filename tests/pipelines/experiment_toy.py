@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from pipelines.experiment.layout import MARKER, source_key, write_json
+from components.json_file import write_json
+from pipelines.experiment.layout import MARKER, source_key
 from pipelines.experiment.plan import Plan
 from seminar_tf.config.experiment import ExperimentConfig
 from seminar_tf.config_io import from_yaml
