@@ -17,24 +17,27 @@ from pipelines.experiment.layout import (
     fine_tuned_folder,
     floor_folder,
     load_ranks,
+    load_scored,
     pretrained_folder,
     read_json,
     training_report,
 )
 from pipelines.experiment.plan import FLOOR, Plan, Row
 from pipelines.experiment.records import DatasetResult, Spent
-from pipelines.experiment.results import ALL, Table, table
+from pipelines.experiment.results import ALL, Table
+from pipelines.experiment.tables import IMPRESSIONS, SliceTable, impression_tables, ranking_table, slice_table
 
 if TYPE_CHECKING:
     from pipelines.experiment.run import State
 
 HELD_OUT, OTHERS = "targets that were no train target", "the other targets"
 _IDEAL_FILE = "ideal.json"
+_IDEAL_RANKERS = {"the generator's ideal ranker": "ideal", "the true probability of a click alone": "click_only"}
 
 
 def mean_metric(folder: Path, asked: Asked, metric: str) -> float:
     """Mean of a metric over the targets that the model in a folder ranked."""
-    return float(load_ranks(asked.ranks_file(folder)).values[metric].mean())
+    return float(load_ranks(asked.file(folder)).values[metric].mean())
 
 
 def best_trial(values: Sequence[float | None]) -> int | None:
@@ -56,39 +59,65 @@ def collect(plan: Plan, state: State, outcomes: Mapping[str, Outcome]) -> Datase
         return DatasetResult(name, error=state.error)
     spent = [_spent(plan, row, data, outcomes[title], state.dataset.passes) for title, row in state.rows.items()]
     timed = state.timing is not None and outcomes[state.timing.name].status != "failed"
-    ideal, protocols = _ideal(plan, state)
+    tables, sliced = _tables(plan, state, data, outcomes)
     return DatasetResult(
         name=name,
         facts=_facts(state),
-        tables=_tables(plan, state, data, outcomes),
+        tables=tables,
+        slices=sliced,
         trials=state.trials,
         spent=spent,
         timing=read_json(state.timing.outputs[0]) if timed and state.timing is not None else {},
-        ideal=ideal,
-        ideal_protocols=protocols,
+        reached=_reached(plan, state),
     )
 
 
-def _tables(plan: Plan, state: State, data: Transformed, outcomes: Mapping[str, Outcome]) -> list[Table]:
-    config, tables = plan.config, []
-    for protocol, asked in zip(config.protocols, plan.asked(state.dataset)):
-        ranks: dict[str, dict[int | None, Ranks]] = {}
-        kinds: dict[str, str] = {}
-        for title, row in state.rows.items():
-            if outcomes[title].status != "failed":
-                folder = fine_tuned_folder(row.config, data, plan.models)
-                ranks.setdefault(row.name, {})[row.seed] = load_ranks(asked.ranks_file(folder))
-                kinds[row.name] = row.kind
-        for floor, job in state.floors.items():
-            if outcomes[job.name].status != "failed":
-                folder = floor_folder(floor, state.dataset.name, state.dataset.config, data, plan.models)
-                ranks[floor], kinds[floor] = {None: load_ranks(asked.ranks_file(folder))}, FLOOR
-        if not ranks:
-            continue
+def _tables(
+    plan: Plan, state: State, data: Transformed, outcomes: Mapping[str, Outcome]
+) -> tuple[list[Table], list[SliceTable]]:
+    """Ranks by protocol, whole and in parts, then impressions; and slices by protocol."""
+    config, tables, sliced = plan.config, [], []
+    reference = config.compared_with.name
+    folders, kinds = _answered(plan, state, data, outcomes)
+    if not folders:
+        return [], []
+    for protocol, asked in zip(config.protocols_on(state.dataset.given), plan.asked(state.dataset)):
+        ranks = {
+            row: {seed: load_ranks(asked.file(folder)) for seed, folder in by_seed.items()}
+            for row, by_seed in folders.items()
+        }
         for part, keep in _parts(data, ranks).items():
-            given = (protocol.name, part, ranks, kinds, config.compared_with.name, config.metric, config.metrics)
-            tables.append(table(*given, keep))
-    return tables
+            given = (protocol.name, part, ranks, kinds, reference, config.metric, config.metrics)
+            tables.append(ranking_table(*given, keep))
+            if part == ALL:
+                order = [line.row for line in tables[-1].lines]
+                found = slice_table(protocol.name, ranks, config.metric, order)
+                sliced += [found] if found else []
+    shown = plan.asked_impressions(state.dataset)
+    if shown is not None:
+        scored = {
+            row: {seed: load_scored(shown.file(folder)) for seed, folder in by_seed.items()}
+            for row, by_seed in folders.items()
+        }
+        tables += impression_tables(scored, kinds, reference)
+    return tables, sliced
+
+
+def _answered(
+    plan: Plan, state: State, data: Transformed, outcomes: Mapping[str, Outcome]
+) -> tuple[dict[str, dict[int | None, Path]], dict[str, str]]:
+    """Folders of the rows that did not fail, row -> seed -> folder, and each row's kind."""
+    folders: dict[str, dict[int | None, Path]] = {}
+    kinds: dict[str, str] = {}
+    for title, row in state.rows.items():
+        if outcomes[title].status != "failed":
+            folders.setdefault(row.name, {})[row.seed] = fine_tuned_folder(row.config, data, plan.models)
+            kinds[row.name] = row.kind
+    for floor, job in state.floors.items():
+        if outcomes[job.name].status != "failed":
+            folder = floor_folder(floor, state.dataset.name, state.dataset.config, data, plan.models)
+            folders[floor], kinds[floor] = {None: folder}, FLOOR
+    return folders, kinds
 
 
 def _parts(data: Transformed, ranks: Mapping[str, Mapping[Any, Ranks]]) -> dict[str, np.ndarray | None]:
@@ -142,13 +171,19 @@ def _facts(state: State) -> list[str]:
     return facts
 
 
-def _ideal(plan: Plan, state: State) -> tuple[dict[str, dict[str, float]], tuple[str, ...]]:
-    """What the generator says could be reached, and the protocols that rank as it does."""
+def _reached(plan: Plan, state: State) -> dict[str, dict[str, dict[str, float]]]:
+    """What the generator says could be reached, by the protocols that measure as it does."""
     config = state.dataset.config
     path = Path(config.data.path) / _IDEAL_FILE
-    if not path.exists() or config.data.split != "leave_last_out":
-        return {}, ()
+    if not path.exists():
+        return {}
     tree = json.loads(path.read_text(encoding="utf-8"))
-    evaluations = {protocol.name: protocol.evaluation for protocol in plan.config.protocols}
-    alike = (n for n, e in evaluations.items() if e.candidates == "full" and not e.exclude_history)
-    return {name: tree[name] for name in ("ideal", "click_only", "popularity") if name in tree}, tuple(alike)
+    reached: dict[str, dict[str, dict[str, float]]] = {}
+    if config.data.split == "leave_last_out":
+        rankers = {title: tree[name] for title, name in _IDEAL_RANKERS.items() if name in tree}
+        for protocol in plan.config.protocols_on(state.dataset.given):
+            if protocol.evaluation.candidates == "full" and not protocol.evaluation.exclude_history:
+                reached[protocol.name] = rankers
+    if "click" in tree.get("logged", {}):
+        reached[IMPRESSIONS] = {"the true probability of a click, over all logged requests": tree["logged"]["click"]}
+    return reached

@@ -83,6 +83,7 @@ class Runner:
 
     Attributes:
       outcomes: of every job so far, by name.
+      processes: at once.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Runner:
             sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
         )
         self._cores = [cores[n % len(cores)] for n in range(jobs or len(cores))]
+        self.processes = len(self._cores)
         self._logs, self._on_start, self._on_end = logs, on_start, on_end
         self.outcomes: dict[str, Outcome] = {}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from seminar_tf.config_io import to_json
 # Seed of the sampled candidates: the same for every model, so that they are compared on the same lists.
 CANDIDATE_SEED = 1
 MODEL = "model"
+_SLICE = "slice "
 MARKER = "transformed.json"
 # What a trained model, and its ranks, depend on.
 _TRAINING_PATHS = (
@@ -136,10 +137,30 @@ class Asked:
     evaluation: EvaluationConfig
     history_length: int
 
-    def ranks_file(self, folder: Path) -> Path:
+    def file(self, folder: Path) -> Path:
         """Where the ranks of the model in a folder lie."""
         asked = to_json(self.evaluation.without_thresholds())
         return folder / f"{self.split}-{content_key(asked, str(self.history_length), str(CANDIDATE_SEED))}.npz"
+
+
+@dataclass(frozen=True)
+class AskedImpressions:
+    """What is scored: every candidate that the logged requests of a split showed.
+
+    Attributes:
+      split: eval or test.
+      history_length: pairs of a request's history.
+    """
+
+    split: str
+    history_length: int
+
+    def file(self, folder: Path) -> Path:
+        """Where the scores of the model in a folder lie."""
+        return folder / f"{self.split}-impressions-{content_key(str(self.history_length))}.npz"
+
+
+Question = Asked | AskedImpressions
 
 
 def floor_folder(name: str, dataset: str, config: PipelineConfig, data: Transformed, models: Path) -> Path:
@@ -160,15 +181,47 @@ class Ranks:
     Attributes:
       users: (T,) bytes. items: (T,) int32.
       values: metric -> (T,) float64.
+      slices: slice feature -> (T,) str (seminar_tf.evaluation.slices).
     """
 
     users: np.ndarray
     items: np.ndarray
     values: dict[str, np.ndarray]
+    slices: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `load_ranks` reads."""
+        sliced = {_SLICE + name: column for name, column in self.slices.items()}
+        return {"users": self.users, "items": self.items, **self.values, **sliced}
 
 
 def load_ranks(path: Path) -> Ranks:
     """Reads what a job ranked."""
     with np.load(path) as arrays:
-        values = {name: arrays[name] for name in arrays.files if name not in ("users", "items")}
-        return Ranks(arrays["users"], arrays["items"], values)
+        others = {name: arrays[name] for name in arrays.files if name not in ("users", "items")}
+        values = {name: value for name, value in others.items() if not name.startswith(_SLICE)}
+        slices = {name.removeprefix(_SLICE): value for name, value in others.items() if name.startswith(_SLICE)}
+        return Ranks(arrays["users"], arrays["items"], values, slices)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Impressions of a split as a model scores them, those whose label of the primary task is known.
+
+    Attributes:
+      users: (R,) bytes.
+      kind: (R,) str, browse or search.
+      labels: (R,) float32, above 0.5 was taken.
+      scores: (R,) float: probabilities, or of a floor what it ranks by.
+    """
+
+    users: np.ndarray
+    kind: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+def load_scored(path: Path) -> Scored:
+    """Reads what a job scored."""
+    with np.load(path) as arrays:
+        return Scored(*(arrays[one.name] for one in fields(Scored)))

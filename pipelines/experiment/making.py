@@ -10,7 +10,7 @@ from pipelines.experiment.jobs import Job
 from pipelines.experiment.layout import (
     MARKER,
     MODEL,
-    Asked,
+    Question,
     Transformed,
     content_key,
     fine_tuned_folder,
@@ -45,12 +45,12 @@ def hold_out_jobs(dataset: Dataset, data: Transformed) -> tuple[Transformed, lis
     return without_targets(dataset.folder, data, one_in), [job]
 
 
-def training_jobs(plan: Plan, rows: Mapping[str, tuple[Row, Transformed, tuple[Asked, ...]]]) -> list[Job]:
+def training_jobs(plan: Plan, rows: Mapping[str, tuple[Row, Transformed, tuple[Question, ...]]]) -> list[Job]:
     """Jobs that train rows: each PSU once, then what is fine-tuned on it.
 
     Args:
       plan: the experiment.
-      rows: job name -> row, its data, and what it ranks.
+      rows: job name -> row, its data, and what it is asked.
     """
     first: dict[Path, Job] = {}
     then: list[Job] = []
@@ -60,7 +60,7 @@ def training_jobs(plan: Plan, rows: Mapping[str, tuple[Row, Transformed, tuple[A
         psu = Job(f"PSU of {name}", "pipelines.experiment.stages:pretrained", arguments, (folder / MODEL,))
         psu = first.setdefault(folder, psu)
         ranker = fine_tuned_folder(row.config, data, plan.models)
-        outputs = (ranker / MODEL, *(one.ranks_file(ranker) for one in asked))
+        outputs = (ranker / MODEL, *(one.file(ranker) for one in asked))
         # Rows that are the same under two names train in one folder: one after the other.
         before = tuple(job.name for job in then if job.outputs[0] == outputs[0])
         target = "pipelines.experiment.stages:train_row"
@@ -73,9 +73,9 @@ def floor_jobs(plan: Plan, dataset: Dataset, data: Transformed) -> dict[str, Job
     jobs = {}
     for name in plan.config.floors:
         folder = floor_folder(name, dataset.name, dataset.config, data, plan.models)
-        asked = plan.asked(dataset)
+        asked = plan.questions(dataset)
         arguments = (name, dataset.config, data, folder, asked)
-        outputs = tuple(one.ranks_file(folder) for one in asked)
+        outputs = tuple(one.file(folder) for one in asked)
         jobs[name] = Job(f"{dataset.name} / {name}", "pipelines.experiment.stages:rank_floor", arguments, outputs)
     return jobs
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.experiment.layout import Asked, ingestion_folder
+from pipelines.experiment.layout import Asked, AskedImpressions, Question, ingestion_folder
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config.experiment import ExperimentConfig, ExperimentDataset, ExperimentRow
 from seminar_tf.config_io import ConfigError, check, from_yaml, override
+from seminar_tf.data.dataset import describe, uses_requests
 from seminar_tf.data.generator import PRESETS
 from seminar_tf.evaluation.metrics import metric_names
 
@@ -196,11 +197,27 @@ class Plan:
     def asked(self, dataset: Dataset) -> tuple[Asked, ...]:
         """What every row of a dataset ranks on the test split, a protocol each."""
         length = self.history_length(dataset)
-        return tuple(Asked("test", protocol.evaluation, length) for protocol in self.config.protocols)
+        return tuple(Asked("test", one.evaluation, length) for one in self.config.protocols_on(dataset.given))
+
+    def asked_impressions(self, dataset: Dataset) -> AskedImpressions | None:
+        """What every row scores of the test split; None where targets are events, of which nobody knows what was shown.
+
+        Raises:
+          DatasetError: the tables are not there, or lack the requests that the configuration asks for.
+        """
+        if not uses_requests(dataset.config.data, describe(dataset.config.data.path)):
+            return None
+        return AskedImpressions("test", self.history_length(dataset))
+
+    def questions(self, dataset: Dataset) -> tuple[Question, ...]:
+        """All that every row of a dataset answers."""
+        shown = self.asked_impressions(dataset)
+        return self.asked(dataset) if shown is None else (*self.asked(dataset), shown)
 
     def asked_of_trials(self, dataset: Dataset) -> Asked:
-        """What trials are judged by: eval requests, ranked by the first protocol."""
-        evaluation = replace(self.config.protocols[0].evaluation, max_requests=self.config.search.max_requests)
+        """What trials are judged by: eval requests, ranked by the dataset's first protocol."""
+        first = self.config.protocols_on(dataset.given)[0]
+        evaluation = replace(first.evaluation, max_requests=self.config.search.max_requests)
         return Asked("eval", evaluation, self.history_length(dataset))
 
 

@@ -19,13 +19,12 @@ _COLOURS = {"ranker": "#4878a8", "ablation": "#9aa9b8", "floor": "#c9b27c"}
 _REFERENCE = "#b5533c"
 
 
-def draw(result: DatasetResult, reference: str, metric: str, folder: Path) -> list[Path]:
+def draw(result: DatasetResult, reference: str, folder: Path) -> list[Path]:
     """Draws everything that there is of a dataset.
 
     Args:
       result: of the dataset.
       reference: ranker in another colour.
-      metric: that is shown.
       folder: for the PNG files.
 
     Returns:
@@ -37,12 +36,12 @@ def draw(result: DatasetResult, reference: str, metric: str, folder: Path) -> li
         if table.part != ALL:
             continue
         stem = "".join(c if c.isalnum() else "-" for c in f"{result.name}-{table.protocol}")
-        ideal = result.ideal.get("ideal", {}).get(metric) if table.protocol in result.ideal_protocols else None
-        drawn.append(_bars(table, result.name, reference, metric, ideal, folder / f"{stem}-bars.png"))
+        best = next(iter(result.reached.get(table.protocol, {}).values()), {}).get(table.metric)
+        drawn.append(_bars(table, result.name, reference, best, folder / f"{stem}-bars.png"))
         if result.timing:
-            drawn.append(_against_time(table, result, reference, metric, folder / f"{stem}-time.png"))
+            drawn.append(_against_time(table, result, reference, folder / f"{stem}-time.png"))
         if any(line.kind == "ablation" and line.difference for line in table.lines):
-            drawn.append(_ablations(table, result.name, reference, metric, folder / f"{stem}-ablations.png"))
+            drawn.append(_ablations(table, result.name, reference, folder / f"{stem}-ablations.png"))
     return drawn
 
 
@@ -59,28 +58,28 @@ def _value(line: Line, metric: str) -> tuple[float, float]:
     return mean, half or 0.0
 
 
-def _bars(table: Table, dataset: str, reference: str, metric: str, ideal: float | None, path: Path) -> Path:
-    lines = sorted((line for line in table.lines if line.kind != "ablation"), key=lambda x: x.values[metric][0])
+def _bars(table: Table, dataset: str, reference: str, ideal: float | None, path: Path) -> Path:
+    lines = sorted((line for line in table.lines if line.kind != "ablation"), key=lambda x: x.values[table.metric][0])
     figure, axes = pyplot.subplots(figsize=(7, 0.8 + 0.34 * len(lines)))
-    means, halves = np.array([_value(line, metric) for line in lines]).T
+    means, halves = np.array([_value(line, table.metric) for line in lines]).T
     colours = [_REFERENCE if line.row == reference else _COLOURS[line.kind] for line in lines]
     axes.barh([line.row for line in lines], means, xerr=halves, color=colours, error_kw={"capsize": 3, "lw": 1})
     if ideal is not None:
         axes.axvline(ideal, color="black", lw=1, ls=":", label="ideal ranker of the generator")
         axes.legend(loc="lower right", fontsize=8)
-    axes.set_xlabel(f"{metric_title(metric)}, mean over seeds, 95% interval (three seeds or more)")
+    axes.set_xlabel(f"{metric_title(table.metric)}, mean over seeds, 95% interval (three seeds or more)")
     axes.set_title(f"{dataset}, {table.protocol}", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
 
 
-def _against_time(table: Table, result: DatasetResult, reference: str, metric: str, path: Path) -> Path:
+def _against_time(table: Table, result: DatasetResult, reference: str, path: Path) -> Path:
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     for line in table.lines:
         if line.row not in result.timing:
             continue
         taken = np.array(result.timing[line.row])
-        middle, (mean, half) = float(np.median(taken)), _value(line, metric)
+        middle, (mean, half) = float(np.median(taken)), _value(line, table.metric)
         spread = [[middle - taken.min()], [taken.max() - middle]]
         colour = _REFERENCE if line.row == reference else _COLOURS[line.kind]
         axes.errorbar([middle], [mean], xerr=spread, yerr=[half], fmt="o", color=colour, capsize=3, lw=1)
@@ -89,13 +88,13 @@ def _against_time(table: Table, result: DatasetResult, reference: str, metric: s
     for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         which(FormatStrFormatter("%g"))
     axes.set_xlabel("ms a request, one core: median over rounds, with the fastest and slowest round")
-    axes.set_ylabel(f"{metric_title(metric)}, 95% over seeds")
+    axes.set_ylabel(f"{metric_title(table.metric)}, 95% over seeds")
     axes.set_title(f"{result.name}, {table.protocol}: quality against time", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
 
 
-def _ablations(table: Table, dataset: str, reference: str, metric: str, path: Path) -> Path:
+def _ablations(table: Table, dataset: str, reference: str, path: Path) -> Path:
     lines = [line for line in table.lines if line.kind == "ablation" and line.difference]
     lines.sort(key=lambda line: -(line.difference.mean if line.difference else 0.0))
     figure, axes = pyplot.subplots(figsize=(7, 1.0 + 0.34 * len(lines)))
@@ -105,7 +104,7 @@ def _ablations(table: Table, dataset: str, reference: str, metric: str, path: Pa
     colours = [_REFERENCE if line.difference and line.difference.real else _COLOURS["ablation"] for line in lines]
     axes.barh([line.row for line in lines], found[:, 0], xerr=spread, color=colours, error_kw={"capsize": 3, "lw": 1})
     axes.axvline(0, color="black", lw=0.8)
-    axes.set_xlabel(f"{metric_title(metric)} less that of {reference}, 95% over users; red: a real difference")
+    axes.set_xlabel(f"{metric_title(table.metric)} less that of {reference}, 95% over users; red: a real difference")
     axes.set_title(f"{dataset}, {table.protocol}: with a part left out", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)

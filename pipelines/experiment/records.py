@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.experiment.results import Table
+from pipelines.experiment.tables import SliceTable
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,20 @@ class DatasetResult:
       name: the dataset's.
       error: why there is nothing; "" otherwise.
       facts: sizes and settings, in words.
-      tables: protocols, each over all targets and, where items were held out, apart.
+      tables: protocols, each over all targets and, where items were held out, apart; then logged impressions.
+      slices: the compared metric by slices, a table for each protocol.
       trials, spent: what was tried, what was spent.
       timing: ranker -> median milliseconds of a request in each round.
-      ideal: what the generator's ideal.json says of its rankers that know the truth; empty for other data.
-      ideal_protocols: protocols that rank as ideal.json does.
+      reached: protocol (or logged impressions) -> who knows the truth, best first -> metric -> what that reaches, by
+        the generator's ideal.json; only protocols that measure as it does; empty for other data.
     """
 
     name: str
     error: str = ""
     facts: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    slices: list[SliceTable] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     spent: list[Spent] = field(default_factory=list)
     timing: dict[str, list[float]] = field(default_factory=dict)
-    ideal: dict[str, dict[str, float]] = field(default_factory=dict)
-    ideal_protocols: tuple[str, ...] = ()
+    reached: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)

@@ -10,15 +10,21 @@ from statistics import median
 from typing import Any
 
 from components.json_file import write_json
+from pipelines.experiment.elapsed import RunTime, in_words
 from pipelines.experiment.jobs import Outcome
 from pipelines.experiment.plots import draw
 from pipelines.experiment.records import DatasetResult
 from pipelines.experiment.results import ALL, Line, Table, metric_title, number
+from pipelines.experiment.tables import SliceTable
 from seminar_tf.config.experiment import ExperimentConfig
 
 
 def write_report(
-    config: ExperimentConfig, results: Sequence[DatasetResult], failed: Mapping[str, Outcome], folder: Path
+    config: ExperimentConfig,
+    results: Sequence[DatasetResult],
+    failed: Mapping[str, Outcome],
+    took: Sequence[RunTime],
+    folder: Path,
 ) -> Path:
     """Writes report.md, report.json and the plots.
 
@@ -26,22 +32,24 @@ def write_report(
       config: the experiment.
       results: of its datasets, in order.
       failed: job -> what became of it, where it failed.
+      took: of every run that made something of it.
       folder: for the files.
 
     Returns:
       The Markdown file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    plots = {r.name: draw(r, config.compared_with.name, config.metric, folder) for r in results}
+    plots = {r.name: draw(r, config.compared_with.name, folder) for r in results}
     tree = {
         "experiment": config.name,
         "config": asdict(config),
         "reference": config.compared_with.name,
         "datasets": [asdict(r) | {"plots": [path.name for path in plots[r.name]]} for r in results],
+        "took": [asdict(one) for one in took],
         "failed": {name: outcome.error for name, outcome in failed.items()},
     }
     write_json(folder / "report.json", tree)
-    lines = [f"# {config.name}", "", *_protocol_lines(config), *_failures(failed)]
+    lines = [f"# {config.name}", "", *_protocol_lines(config), "", in_words(took), *_failures(failed)]
     for result in results:
         lines += ["", *_dataset(config, result, [path.name for path in plots[result.name]])]
     path = folder / "report.md"
@@ -94,15 +102,9 @@ def _dataset(config: ExperimentConfig, result: DatasetResult, plots: Sequence[st
         return [*lines, f"Nothing was measured: {result.error}"]
     lines += [f"- {fact}" for fact in result.facts]
     for table in result.tables:
-        rankers = [line for line in table.lines if line.kind != "ablation"]
-        ablations = [line for line in table.lines if line.kind == "ablation"]
-        title = table.protocol if table.part == ALL else f"{table.protocol}: {table.part}"
-        lines += ["", f"### {title}", "", f"{table.targets:,} targets of {table.users:,} users.", ""]
-        reached = result.ideal if table.part == ALL and table.protocol in result.ideal_protocols else {}
-        lines += [*_table(config, rankers, reached), ""]
-        if ablations:
-            lines += ["Parts left out, one at a time:", "", *_table(config, ablations, {}), ""]
-        lines.append(table.sentence)
+        lines += ["", *_table_lines(config, result, table)]
+        sliced = next((one for one in result.slices if one.protocol == table.protocol and table.part == ALL), None)
+        lines += ["", *_slices(sliced)] if sliced else []
     lines += ["", *_timing(result)]
     lines += ["", *_spent(result), *_trials(config, result)]
     for plot in plots:
@@ -110,30 +112,64 @@ def _dataset(config: ExperimentConfig, result: DatasetResult, plots: Sequence[st
     return lines
 
 
-def _table(config: ExperimentConfig, rows: Sequence[Line], reached: Mapping[str, Mapping[str, float]]) -> list[str]:
-    columns = [metric_title(name) for name in config.metrics]
-    compared = f"{metric_title(config.metric)} less {config.compared_with.name}'s"
-    lines = [f"| | seeds | {' | '.join(columns)} | {compared} | p |", "| --- " * (4 + len(columns)) + "|"]
-    for name in ("ideal", "click_only"):
-        if name in reached:
-            cells = [number(reached[name][m]) if m in reached[name] else "" for m in config.metrics]
-            title = {"ideal": "*the generator's ideal ranker*", "click_only": "*true click probability alone*"}[name]
-            lines.append(f"| {title} | | {' | '.join(cells)} | | |")
+def _table_lines(config: ExperimentConfig, result: DatasetResult, table: Table) -> list[str]:
+    rankers = [line for line in table.lines if line.kind != "ablation"]
+    ablations = [line for line in table.lines if line.kind == "ablation"]
+    title = table.protocol if table.part == ALL else f"{table.protocol}: {table.part}"
+    lines = [f"### {title}", "", f"{table.count:,} {table.what} of {table.users:,} users.", ""]
+    reached = result.reached.get(table.protocol, {}) if table.part == ALL else {}
+    lines += [*_table(config, table, rankers, reached), ""]
+    if ablations:
+        lines += ["Parts left out, one at a time:", "", *_table(config, table, ablations, reached), ""]
+    return [*lines, table.sentence]
+
+
+def _table(
+    config: ExperimentConfig, table: Table, rows: Sequence[Line], reached: Mapping[str, Mapping[str, float]]
+) -> list[str]:
+    best = next(iter(reached.values()), {}).get(table.metric)
+    columns = [metric_title(name) for name in table.metrics]
+    compared = [f"{metric_title(table.metric)} less {config.compared_with.name}'s", "p"]
+    # How far each stands from the best that is known to be possible.
+    compared += ["of the ideal's"] if best else []
+    titles = ["", "seeds", *columns, *compared]
+    lines = [_row(titles), "| --- " * len(titles) + "|"]
+    for name, values in reached.items():
+        cells = ["", *(number(values[m]) if m in values else "" for m in table.metrics), *[""] * len(compared)]
+        lines.append(_row([f"*{name}*", *cells]))
     for line in rows:
-        cells = [
-            number(mean) + (f" ± {number(half)}" if half is not None else "") for mean, half in line.values.values()
-        ]
-        seeds = str(line.seeds) if line.seeds else ""
-        lines.append(f"| {line.row} | {seeds} | {' | '.join(cells)} | {_difference(line)} |")
+        cells = [str(line.seeds) if line.seeds else ""]
+        cells += [_with_interval(*line.values[m]) if m in line.values else "" for m in table.metrics]
+        cells += _difference(line)
+        cells += [f"{100 * line.values[table.metric][0] / best:.0f}%"] if best else []
+        lines.append(_row([line.row, *cells]))
     return lines
 
 
-def _difference(line: Line) -> str:
+def _row(cells: Sequence[str]) -> str:
+    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+
+
+def _with_interval(mean: float, half: float | None) -> str:
+    return number(mean) + (f" ± {number(half)}" if half is not None else "")
+
+
+def _slices(sliced: SliceTable) -> list[str]:
+    lines = [f"{metric_title(sliced.metric)} by slices, means over seeds:", ""]
+    titles = ["", *(name.replace("_", " ") for name in sliced.targets)]
+    lines += [_row(titles), "| --- " * len(titles) + "|"]
+    lines.append(_row(["*targets*", *(f"{n:,}" for n in sliced.targets.values())]))
+    for row, values in sliced.rows.items():
+        lines.append(_row([row, *(number(values[name]) for name in sliced.targets)]))
+    return lines
+
+
+def _difference(line: Line) -> list[str]:
     d = line.difference
     if d is None:
-        return " | "
+        return ["", ""]
     shown = f"{'+' if d.mean >= 0 else ''}{number(d.mean)} [{number(d.low)}, {number(d.high)}]"
-    return f"{f'**{shown}**' if d.real else shown} | {d.p_holm:.4f}"
+    return [f"**{shown}**" if d.real else shown, f"{d.p_holm:.4f}"]
 
 
 def _timing(result: DatasetResult) -> list[str]:
@@ -173,14 +209,15 @@ def _trials(config: ExperimentConfig, result: DatasetResult) -> list[str]:
     if not result.trials:
         return ["", "No settings were searched: every ranker has those of the dataset's configuration and its own row."]
     rankers = dict.fromkeys(trial.ranker for trial in result.trials)
+    title, first = metric_title(config.metric), config.protocols_on(given)[0].name
     settings = [trial.overrides for trial in result.trials if trial.ranker == next(iter(rankers))]
     lines = [
         "",
         "### Search",
         "",
-        f"{len(settings)} trials of every ranker, seed {config.search.seed}, judged by {metric_title(config.metric)} "
-        f"on the eval split, protocol {config.protocols[0].name}; the best is bold and was trained with every seed. "
-        "Ablations have the reference's.",
+        f"{len(settings)} trials of every ranker, seed {config.search.seed}, judged by {title} of "
+        f"protocol {first} on the eval split; the best is bold and was trained with every seed. Ablations have the "
+        "reference's.",
         "",
         f"| ranker | {' | '.join(_setting(values) for values in settings)} |",
         "| --- " * (1 + len(settings)) + "|",

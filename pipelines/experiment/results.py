@@ -20,9 +20,7 @@ from seminar_tf.evaluation.significance import (
 )
 
 ALL = "all targets"
-
-# row -> seed -> ranks; a ranker without training has the one seed None.
-ByRow = Mapping[str, Mapping[int | None, Ranks]]
+_WORDS = {"log_loss": "log loss", "expected_error": "calibration error"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,8 @@ class Line:
     Attributes:
       row: its name. kind: ranker, ablation or floor.
       seeds: it was measured with; 0 for a floor.
-      values: metric -> (mean over seeds, half of its 95% interval or None with fewer than three seeds).
+      values: metric -> (mean over seeds, half of its 95% interval or None with fewer than three seeds); a metric that
+        the row has not is missing.
       by_seed: seed -> the compared metric.
       difference: from the reference; None for the reference itself, or where it is missing.
     """
@@ -65,78 +64,107 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """One protocol on some targets of one dataset.
+    """One protocol, or the logged impressions, on some targets of one dataset.
 
     Attributes:
       protocol: its name. part: ALL, or which targets.
-      targets, users: how many.
+      metric: what is compared. metrics: columns.
+      what: that is counted, such as targets. count, users: how many.
       lines: reference first, then by the metric.
       sentence: which differences are real.
     """
 
     protocol: str
     part: str
-    targets: int
+    metric: str
+    metrics: tuple[str, ...]
+    what: str
+    count: int
     users: int
     lines: list[Line]
     sentence: str
 
 
-def table(
-    protocol: str,
-    part: str,
-    ranks: ByRow,
-    kinds: Mapping[str, str],
-    reference: str,
-    metric: str,
-    metrics: Sequence[str],
-    keep: np.ndarray | None = None,
-) -> Table:
-    """Compares rows.
+@dataclass(frozen=True)
+class Measured:
+    """What one model with one seed came to.
+
+    Attributes:
+      values: metric -> figure over everything; a metric that the model has not is missing.
+      by_user: (U,) float64 of the compared metric; the users are those of every other model, in the same order.
+      weights: (U,) where the figure is a weighted mean over users; None where users count alike.
+    """
+
+    values: dict[str, float]
+    by_user: np.ndarray
+    weights: np.ndarray | None = None
+
+
+# row -> seed -> what it came to; a ranker without training has the one seed None.
+ByRow = Mapping[str, Mapping[int | None, Measured]]
+
+
+def ranked(ranks: Ranks, metric: str, keep: np.ndarray | None = None) -> Measured:
+    """The means of what a model ranked.
 
     Args:
-      protocol, part: names.
-      ranks: of every row and seed that did not fail; of the same targets.
-      kinds: row -> ranker, ablation or floor.
-      reference: row that others are compared with.
+      ranks: of the model.
       metric: that is compared.
-      metrics: columns.
       keep: (T,) bool, the targets that count; None takes all.
+    """
+    taken = slice(None) if keep is None else keep
+    values = {name: float(value[taken].mean()) for name, value in ranks.values.items()}
+    return Measured(values, user_means(ranks.values[metric][taken], ranks.users[taken])[1])
+
+
+def check_same_targets(ranks: Mapping[str, Mapping[int | None, Ranks]]) -> Ranks:
+    """Refuses rows that cannot be compared; returns one of them, for what they share.
 
     Raises:
       ValueError: rows ranked different targets.
     """
-    kept = {row: {seed: _part(one, keep) for seed, one in by_seed.items()} for row, by_seed in ranks.items()}
-    first = next(one for by_seed in kept.values() for one in by_seed.values())
-    for row, by_seed in kept.items():
+    first = next(one for by_seed in ranks.values() for one in by_seed.values())
+    for row, by_seed in ranks.items():
         for one in by_seed.values():
             if not (np.array_equal(one.users, first.users) and np.array_equal(one.items, first.items)):
                 raise ValueError(f"{row!r} ranked other targets than the rows before it: they cannot be compared.")
+    return first
+
+
+def compared(
+    measured: ByRow, kinds: Mapping[str, str], reference: str, metric: str, metrics: Sequence[str]
+) -> tuple[list[Line], str]:
+    """Compares rows with the reference.
+
+    Args:
+      measured: of every row and seed that did not fail; of the same targets.
+      kinds: row -> ranker, ablation or floor.
+      reference: row that others are compared with.
+      metric: that is compared.
+      metrics: columns.
+
+    Returns:
+      The lines of a table, and its sentence.
+    """
     found = {}
-    for row, by_seed in kept.items():
-        if row != reference and reference in kept:
-            compared = _paired(by_seed, kept[reference], metric)
-            if compared is not None:
-                found[row] = compared
+    for row, by_seed in measured.items():
+        if row != reference and reference in measured:
+            paired = _paired(by_seed, measured[reference])
+            if paired is not None:
+                found[row] = paired
     adjusted = dict(zip(found, holm([pair.p_value for pair, _ in found.values()]).tolist()))
     lines = []
-    for row, by_seed in kept.items():
-        values = {name: _interval([float(one.values[name].mean()) for one in by_seed.values()]) for name in metrics}
-        seeds = {str(seed): float(one.values[metric].mean()) for seed, one in by_seed.items() if seed is not None}
+    for row, by_seed in measured.items():
+        has = [name for name in metrics if all(name in one.values for one in by_seed.values())]
+        values = {name: _interval([one.values[name] for one in by_seed.values()]) for name in has}
+        seeds = {str(seed): one.values[metric] for seed, one in by_seed.items() if seed is not None}
         difference = None
         if row in found:
             pair, common = found[row]
             difference = Difference(**asdict(pair), p_holm=adjusted[row], seeds=common)
         lines.append(Line(row, kinds[row], len(seeds), values, seeds, difference))
     lines.sort(key=lambda line: (line.row != reference, -line.values[metric][0]))
-    targets, users = len(first.users), len(np.unique(first.users))
-    return Table(protocol, part, targets, users, lines, sentence(lines, reference, metric))
-
-
-def _part(ranks: Ranks, keep: np.ndarray | None) -> Ranks:
-    if keep is None:
-        return ranks
-    return Ranks(ranks.users[keep], ranks.items[keep], {name: v[keep] for name, v in ranks.values.items()})
+    return lines, sentence(lines, reference, metric)
 
 
 def _interval(values: list[float]) -> tuple[float, float | None]:
@@ -145,7 +173,7 @@ def _interval(values: list[float]) -> tuple[float, float | None]:
 
 
 def _paired(
-    rows: Mapping[int | None, Ranks], others: Mapping[int | None, Ranks], metric: str
+    rows: Mapping[int | None, Measured], others: Mapping[int | None, Measured]
 ) -> tuple[PairedDifference, int] | None:
     """The bootstrap over users of means over seeds: of the common ones, or of all where a side has no seeds."""
     if None in rows or None in others:
@@ -153,11 +181,11 @@ def _paired(
     else:
         common = [seed for seed in rows if seed in others]
         chosen = [[rows[seed] for seed in common], [others[seed] for seed in common]]
-    users = next(iter(rows.values())).users
-    if not all(chosen) or len(np.unique(users)) < 2:
+    first = next(iter(rows.values()))
+    if not all(chosen) or len(first.by_user) < 2:
         return None
-    a, b = (np.mean([one.values[metric] for one in side], axis=0) for side in chosen)
-    return paired_bootstrap(user_means(a, users)[1], user_means(b, users)[1]), max(len(side) for side in chosen)
+    a, b = (np.mean([one.by_user for one in side], axis=0) for side in chosen)
+    return paired_bootstrap(a, b, weights=first.weights), max(len(side) for side in chosen)
 
 
 def sentence(lines: Sequence[Line], reference: str, metric: str) -> str:
@@ -191,4 +219,4 @@ def number(value: float) -> str:
 
 def metric_title(name: str) -> str:
     """`ndcg_at_10` as people write it: NDCG@10."""
-    return name.upper().replace("_AT_", "@")
+    return _WORDS.get(name, name.upper().replace("_AT_", "@"))

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from pipelines.experiment.collect import best_trial, collect, mean_metric
 from pipelines.experiment.display import Display
+from pipelines.experiment.elapsed import Elapsed
 from pipelines.experiment.jobs import Job, Outcome, Runner
-from pipelines.experiment.layout import MARKER, MODEL, Asked, Transformed, find_ingested, fine_tuned_folder
+from pipelines.experiment.layout import MARKER, MODEL, Asked, Question, Transformed, find_ingested, fine_tuned_folder
 from pipelines.experiment.making import floor_jobs, hold_out_jobs, ingestion_jobs, timing_job, training_jobs
 from pipelines.experiment.plan import RANKER, Dataset, Plan, Row
 from pipelines.experiment.records import DatasetResult, Trial
@@ -87,7 +88,13 @@ def run_experiment(plan: Plan, console: Console) -> Finished:
         return number(mean_metric(*watched[job.name], plan.config.metric)) if job.name in watched else ""
 
     with _alone(plan.root), Display(console, value) as display:
-        runner = Runner(plan.config.jobs, plan.root / "logs", display.on_start, display.on_end)
+
+        def on_end(job: Job, outcome: Outcome) -> None:
+            elapsed.add(outcome)
+            display.on_end(job, outcome)
+
+        runner = Runner(plan.config.jobs, plan.root / "logs", display.on_start, on_end)
+        elapsed = Elapsed(plan.root / "took.json", runner.processes)
 
         def run(jobs: list[Job]) -> None:
             display.expect(jobs)
@@ -100,7 +107,7 @@ def run_experiment(plan: Plan, console: Console) -> Finished:
             _time(plan, state, runner, run)
         results = [collect(plan, state, runner.outcomes) for state in states]
     failed = {name: outcome for name, outcome in runner.outcomes.items() if outcome.status == "failed"}
-    report = write_report(plan.config, results, failed, plan.root / "report")
+    report = write_report(plan.config, results, failed, elapsed.runs, plan.root / "report")
     return Finished(report, results, runner.outcomes)
 
 
@@ -154,7 +161,7 @@ def _ingest(plan: Plan, runner: Runner, run: Any) -> list[State]:
 def _search(plan: Plan, states: list[State], runner: Runner, run: Any, watched: dict[str, tuple[Path, Asked]]) -> None:
     """Tries the grid for every ranker, and takes the best of each."""
     grid = plan.config.search.grid or ({},)
-    tried: dict[str, tuple[Row, Transformed, tuple[Asked, ...]]] = {}
+    tried: dict[str, tuple[Row, Transformed, tuple[Question, ...]]] = {}
     for state in states:
         if state.data is None:
             continue
@@ -188,16 +195,16 @@ def _search(plan: Plan, states: list[State], runner: Runner, run: Any, watched: 
 
 def _train(plan: Plan, states: list[State], runner: Runner, run: Any, watched: dict[str, tuple[Path, Asked]]) -> None:
     """Trains and ranks every row, and ranks with the floors."""
-    rows: dict[str, tuple[Row, Transformed, tuple[Asked, ...]]] = {}
+    rows: dict[str, tuple[Row, Transformed, tuple[Question, ...]]] = {}
     floors: list[Job] = []
     for state in states:
         if state.data is None:
             continue
-        asked = plan.asked(state.dataset)
+        asked = plan.questions(state.dataset)
         for row in plan.rows(state.dataset, state.chosen):
             state.rows[row.title] = row
             rows[row.title] = (row, state.data, asked)
-            watched[row.title] = (fine_tuned_folder(row.config, state.data, plan.models), asked[0])
+            watched[row.title] = (fine_tuned_folder(row.config, state.data, plan.models), plan.asked(state.dataset)[0])
         state.floors = floor_jobs(plan, state.dataset, state.data)
         floors += state.floors.values()
     run([*floors, *training_jobs(plan, rows)])
@@ -205,7 +212,9 @@ def _train(plan: Plan, states: list[State], runner: Runner, run: Any, watched: d
 
 def _time(plan: Plan, state: State, runner: Runner, run: Any) -> None:
     """Times the first seed of every ranker. One job at a time, so that nothing else is at work."""
-    if state.data is None or not plan.config.timing.rounds:
+    timing = plan.config.timing
+    asked = timing.rounds and (not timing.datasets or state.dataset.name in timing.datasets)
+    if state.data is None or not asked:
         return
     models: dict[str, Path] = {}
     for name, row in state.rows.items():

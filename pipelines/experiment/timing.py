@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from components.json_file import write_json
+from pipelines.experiment.answering import split_requests
 from pipelines.experiment.layout import CANDIDATE_SEED, Asked, Transformed
-from pipelines.experiment.stages import split_requests
 from seminar_tf.config import EvaluationConfig
 from seminar_tf.config.experiment import RequestTiming
 from seminar_tf.evaluation.protocol import assemble

@@ -16,11 +16,17 @@ from seminar_tf.config_io import ConfigError, from_yaml
 @click.command("experiment")
 @click.option("--config", "config_path", required=True, type=click.Path(path_type=Path), help="Experiment, YAML.")
 @click.option("--data", "data", multiple=True, metavar="NAME=DIR", help="Tables of a dataset; may be repeated.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this dataset; may be repeated.")
 @click.option("--root", help="Folder for all outputs; in place of root.")
 @click.option("--jobs", type=click.IntRange(0), help="Processes at once, a core each; in place of jobs.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any other key, such as seeds=[1].")
 def command(
-    config_path: Path, data: tuple[str, ...], root: str | None, jobs: int | None, overrides: tuple[str, ...]
+    config_path: Path,
+    data: tuple[str, ...],
+    only: tuple[str, ...],
+    root: str | None,
+    jobs: int | None,
+    overrides: tuple[str, ...],
 ) -> None:
     """Train, rank and compare every row, and write a report.
 
@@ -30,6 +36,7 @@ def command(
     named = {"root": root, "jobs": jobs}
     overrides += tuple(f"{key}={value}" for key, value in named.items() if value is not None)
     config = from_yaml(ExperimentConfig, config_path, overrides)
+    config = config.only(only) if only else config
     tables = {}
     for text in data:
         name, equals, folder = text.partition("=")

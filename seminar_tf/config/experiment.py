@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seminar_tf.config.release import EvaluationConfig
@@ -36,6 +36,7 @@ class ExperimentDataset:
       hold_out: of every item in so many, drawn by hash, all train targets are taken away; they stay in histories and in
         the test split, and are reported apart (the long tail). 0 takes none.
       tuned_on: another dataset, whose best trials are taken instead of trials of its own; "" for none.
+      protocols: names of those that its rows are ranked by; empty takes all. Trials are judged by the first of them.
     """
 
     name: str = ""
@@ -45,9 +46,11 @@ class ExperimentDataset:
     overrides: dict[str, Any] = field(default_factory=dict)
     hold_out: int = 0
     tuned_on: str = ""
+    protocols: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name("datasets.name", self.name)
+        _distinct("datasets.protocols", self.protocols, "protocol")
         check(bool(self.config), "datasets.config", self.config, f"a pipeline configuration for {self.name!r}")
         sound = self.hold_out == 0 or 2 <= self.hold_out <= 100
         check(sound, "datasets.hold_out", self.hold_out, "0, or 2 to 100")
@@ -123,12 +126,14 @@ class RequestTiming:
       candidates: N.
       rounds: in which the models take turns; the median over rounds is reported. 0 times nothing.
       calls: of each model in a round; its median counts.
+      datasets: names of those whose requests are timed; empty takes all.
     """
 
     length: int = 0
     candidates: int = 200
     rounds: int = 7
     calls: int = 5
+    datasets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check(self.length >= 0, "timing.length", self.length, "0 or more")
@@ -150,7 +155,7 @@ class ExperimentConfig:
       floors: rankers without training: `popularity`, `item_knn`.
       seeds: of rankers.
       ablation_seeds: of ablations; empty takes `seeds`.
-      protocols: how the test split is ranked; trials are judged by the first.
+      protocols: how the test split is ranked; trials are judged by the first of their dataset.
       search: trials before.
       timing: of requests.
       metric: what is compared; one that the protocols' evaluation gives.
@@ -186,6 +191,9 @@ class ExperimentConfig:
             sound = dataset.tuned_on in ("", *others)
             wanted = f"another dataset with trials of its own: {', '.join(others) or 'there is none'}"
             check(sound, "datasets.tuned_on", dataset.tuned_on, wanted)
+            given = [protocol.name for protocol in self.protocols]
+            for name in dataset.protocols:
+                check(name in given, f"protocols of dataset {dataset.name!r}", name, f"some of {', '.join(given)}")
         rows = [row.name for row in (*self.rankers, *self.ablations)] + list(self.floors)
         _distinct("rankers", rows, "name (of rankers, ablations and floors together)")
         for key in ("seeds", "ablation_seeds"):
@@ -197,16 +205,48 @@ class ExperimentConfig:
         for row in (*self.rankers, *self.ablations):
             for name in row.datasets:
                 check(name in names, f"datasets of row {row.name!r}", name, f"some of {', '.join(names)}")
+        for name in self.timing.datasets:
+            check(name in names, "timing.datasets", name, f"some of {', '.join(names)}")
         known = [row.name for row in self.rankers]
         check(self.reference in ("", *known), "reference", self.reference, f"one of {', '.join(known)}")
         check(self.metric in self.metrics, "metric", self.metric, f"one of metrics: {', '.join(self.metrics)}")
         positive("patience", self.patience)
         check(self.jobs >= 0, "jobs", self.jobs, "0 or more")
 
+    def only(self, datasets: Sequence[str]) -> ExperimentConfig:
+        """The same experiment on some of its datasets.
+
+        Args:
+          datasets: names; those on which one of them is tuned must be among them.
+
+        Raises:
+          ConfigError: a name is unknown, or a dataset is missing on which another is tuned.
+        """
+        names = [dataset.name for dataset in self.datasets]
+        for name in datasets:
+            check(name in names, "--only", name, f"some of {', '.join(names)}")
+        kept = tuple(dataset for dataset in self.datasets if dataset.name in datasets)
+        for dataset in kept:
+            sound = not dataset.tuned_on or dataset.tuned_on in datasets
+            check(sound, "--only", ", ".join(datasets), f"{dataset.tuned_on} too: {dataset.name} is tuned on it")
+
+        def rows(given: tuple[ExperimentRow, ...]) -> tuple[ExperimentRow, ...]:
+            there = [row for row in given if not row.datasets or set(row.datasets) & set(datasets)]
+            return tuple(replace(row, datasets=tuple(n for n in row.datasets if n in datasets)) for row in there)
+
+        timed = tuple(name for name in self.timing.datasets if name in datasets)
+        none = self.timing.datasets and not timed
+        timing = replace(self.timing, datasets=timed, rounds=0 if none else self.timing.rounds)
+        return replace(self, datasets=kept, rankers=rows(self.rankers), ablations=rows(self.ablations), timing=timing)
+
     @property
     def compared_with(self) -> ExperimentRow:
         """The reference ranker."""
         return next(row for row in self.rankers if row.name == (self.reference or self.rankers[0].name))
+
+    def protocols_on(self, dataset: ExperimentDataset) -> tuple[Protocol, ...]:
+        """The protocols that a dataset's rows are ranked by."""
+        return tuple(one for one in self.protocols if not dataset.protocols or one.name in dataset.protocols)
 
     def rankers_on(self, dataset: str) -> tuple[ExperimentRow, ...]:
         """The rankers that run on a dataset."""

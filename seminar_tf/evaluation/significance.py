@@ -67,26 +67,36 @@ def user_means(values: np.ndarray, users: np.ndarray) -> tuple[np.ndarray, np.nd
     return names, np.bincount(index, weights=np.asarray(values, np.float64), minlength=len(names)) / counts
 
 
-def paired_bootstrap(a: np.ndarray, b: np.ndarray, samples: int = 10_000, seed: int = 0) -> PairedDifference:
+def paired_bootstrap(
+    a: np.ndarray, b: np.ndarray, samples: int = 10_000, seed: int = 0, weights: np.ndarray | None = None
+) -> PairedDifference:
     """Compares two rankers on the same users by drawing users again, with replacement.
 
     Args:
       a, b: (U,) metric of each user, users in the same order (`user_means`).
       samples: draws of U users.
       seed: of the draws.
+      weights: (U,) above 0, where the metric is a weighted mean over users, as GAUC is by impressions; None takes all
+        alike.
 
     Returns:
       The difference a - b.
 
     Raises:
-      ValueError: the arrays do not match, hold a number that is not finite, or hold fewer than two users.
+      ValueError: the arrays do not match, hold a number that is not finite, or hold fewer than two users; a weight is
+        not above 0.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
         raise ValueError(f"paired_bootstrap: expected the same two or more users twice, got {a.shape} and {b.shape}.")
     if not np.isfinite(a - b).all():
         raise ValueError("paired_bootstrap: a user's metric is not finite. Leave users without a metric out of both.")
-    return _bootstrap((a - b)[:, np.newaxis], samples, seed)[0]
+    if weights is None:
+        return _bootstrap((a - b)[:, np.newaxis], samples, seed)[0]
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != a.shape or not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise ValueError(f"paired_bootstrap: expected {len(a)} weights above 0, one a user, got shape {weights.shape}.")
+    return _bootstrap((a - b)[:, np.newaxis], samples, seed, weights)[0]
 
 
 def is_real(difference: PairedDifference, p_holm: float, alpha: float = ALPHA) -> bool:
@@ -265,9 +275,12 @@ def compare_rankers(
     return [Comparison(a, b, metric, d, float(p), alpha) for (a, b), d, p in zip(pairs, found, corrected)]
 
 
-def _bootstrap(differences: np.ndarray, samples: int, seed: int) -> list[PairedDifference]:
-    """Bootstraps of the columns of (U, m) differences, over the same draws of users."""
+def _bootstrap(
+    differences: np.ndarray, samples: int, seed: int, weights: np.ndarray | None = None
+) -> list[PairedDifference]:
+    """Bootstraps of the columns of (U, m) differences, over the same draws of users; weights are (U,)."""
     users, columns = differences.shape
+    w = np.ones(users) if weights is None else weights
     rng = np.random.default_rng(seed)
     rows = max(1, _CHUNK // users)
     parts = []
@@ -275,9 +288,9 @@ def _bootstrap(differences: np.ndarray, samples: int, seed: int) -> list[PairedD
         size = min(rows, samples - done)
         drawn = rng.integers(0, users, (size, users)) + users * np.arange(size)[:, np.newaxis]
         times = np.bincount(drawn.ravel(), minlength=size * users).reshape(size, users)
-        parts.append(times @ differences / users)
+        parts.append((times @ (w[:, np.newaxis] * differences)) / (times @ w)[:, np.newaxis])
     means = np.concatenate(parts)
-    mean = differences.mean(axis=0)
+    mean = w @ differences / w.sum()
     low, high = np.percentile(means, (2.5, 97.5), axis=0)
     # The tolerance keeps sums taken in another order on the same side. One more of each: p is never 0.
     far = np.abs(means - mean) >= np.abs(mean) * (1 - 1e-9)

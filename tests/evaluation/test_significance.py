@@ -124,3 +124,24 @@ def test_alike_rankers_differ_by_nothing() -> None:
 def test_users_that_do_not_match_are_refused(a: np.ndarray, b: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         paired_bootstrap(a, b)
+
+
+def test_users_of_more_weight_count_more() -> None:
+    """Whole weights are as many copies of a user that are drawn together."""
+    rng = np.random.default_rng(4)
+    a, b, weights = rng.normal(0.2, 1, 40), rng.normal(0, 1, 40), rng.integers(1, 6, 40)
+    found = paired_bootstrap(a, b, weights=weights)
+    assert found.mean == pytest.approx(np.average(a - b, weights=weights)) and found.users == 40
+    drawn = rng.integers(0, 40, (20_000, 40))
+    means = (weights * (a - b))[drawn].sum(axis=1) / weights[drawn].sum(axis=1)
+    np.testing.assert_allclose((found.low, found.high), np.percentile(means, (2.5, 97.5)), atol=0.02)
+    alike = paired_bootstrap(a, b, weights=np.full(40, 3))
+    assert (alike.mean, alike.low, alike.high) == pytest.approx(
+        [getattr(paired_bootstrap(a, b), name) for name in ("mean", "low", "high")]
+    )
+
+
+@pytest.mark.parametrize("weights", [np.ones(3), np.zeros(4), np.array([1, 1, 1, np.nan])])
+def test_weights_that_are_none_are_refused(weights: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected 4 weights above 0"):
+        paired_bootstrap(np.ones(4), np.zeros(4), weights=weights)

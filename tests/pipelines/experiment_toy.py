@@ -36,12 +36,13 @@ PROTOCOLS = [
 ]
 
 
-def write_toy(root: Path, passes: int = 1, **keys: object) -> Path:
+def write_toy(root: Path, passes: int = 1, grouped: bool = False, **keys: object) -> Path:
     """Writes the experiment's file, its pipeline configuration and its data, which Transform seems to have left.
 
     Args:
       root: folder for all of it.
       passes: of fine-tuning.
+      grouped: whether targets are candidates of logged requests.
       **keys: of the experiment.
 
     Returns:
@@ -63,24 +64,27 @@ def write_toy(root: Path, passes: int = 1, **keys: object) -> Path:
     }
     path = root / "experiment.yaml"
     path.write_text(yaml.safe_dump(tree))
-    write_tables(root / "tables")
-    pretend_ingested(path, root / "transformed")
+    write_tables(root / "tables", grouped)
+    pretend_ingested(path, root / "transformed", grouped)
     return path
 
 
-def write_tables(folder: Path) -> None:
+def write_tables(folder: Path, grouped: bool) -> None:
     """Canonical tables: their columns count, not their rows."""
     text = ("user_id", "kind", "query", "item_id", "action")
     events = {name: pa.array(["x"]) for name in text} | {"timestamp": pa.array([1])}
-    for name, table in (("events", events), ("items", {"item_id": pa.array(["x"])})):
+    requests = {name: pa.array(["x"]) for name in ("request_id", "user_id", "kind", "query", "item_id")}
+    requests |= {"timestamp": pa.array([1]), "label_click": pa.array([1.0], pa.float32())}
+    tables = {"events": events, "items": {"item_id": pa.array(["x"])}} | ({"requests": requests} if grouped else {})
+    for name, table in tables.items():
         target = folder / "span-1" / name
         target.mkdir(parents=True)
         pq.write_table(pa.table(table), target / "part-0.parquet")
 
 
-def pretend_ingested(path: Path, transformed: Path) -> None:
+def pretend_ingested(path: Path, transformed: Path, grouped: bool) -> None:
     """Writes transformed examples, and the marker that an ingestion would leave."""
-    write_dataset(transformed)
+    write_dataset(transformed, grouped)
     plan = Plan(from_yaml(ExperimentConfig, path), path.parent)
     for dataset in plan.datasets:
         places = {"examples": str(transformed / "examples"), "graph": str(transformed / "graph")}

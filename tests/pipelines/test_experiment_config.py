@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_what_is_ranked_names_its_file(tmp_path):
     assert asked.history_length == 30 and asked.split == "test"
     pushed = override(asked.evaluation, {"min_ndcg_at_10": 0.5})
     others = [override(asked.evaluation, {"max_requests": 5}), EvaluationConfig(candidates="sampled")]
-    files = [type(asked)("test", e, 30).ranks_file(tmp_path) for e in (asked.evaluation, pushed, *others)]
+    files = [type(asked)("test", e, 30).file(tmp_path) for e in (asked.evaluation, pushed, *others)]
     assert files[0] == files[1] and len(set(files)) == 3
 
 
@@ -152,3 +153,38 @@ def test_overrides_keep_all_else():
     changed = override(config, {"model.channels": ["text"], "seminar.learning_rate": "1e-2"})
     assert changed.model.channels == ("text",) and changed.seminar.learning_rate == 0.01 and changed.seed == 3
     assert override(config, {}) == config
+
+
+TWO = """
+protocols: [{{name: all}}, {{name: some, evaluation: {{max_requests: 9}}}}]
+timing: {{datasets: [d]}}
+"""
+
+
+def two_datasets(tmp_path: Path, **replaced: str) -> Plan:
+    second = ", {name: e, config: pipeline.yaml, data: tables, protocols: [some], tuned_on: d}]"
+    one = "[{name: d, config: pipeline.yaml, data: tables}]"
+    more = {one: one[:-1] + second, **replaced}
+    return plan(tmp_path, TWO.replace("{{", "{").replace("}}", "}"), **more)
+
+
+def test_a_dataset_may_have_protocols_of_its_own(tmp_path):
+    made = two_datasets(tmp_path)
+    asked = [[one.evaluation.max_requests for one in made.asked(dataset)] for dataset in made.datasets]
+    assert asked == [[0, 9], [9]]
+    assert [made.asked_of_trials(dataset).split for dataset in made.datasets] == ["eval", "eval"]
+    with pytest.raises(ConfigError, match=r"protocols of dataset 'd'.*some of all, some"):
+        plan(tmp_path, TWO.replace("{{", "{").replace("}}", "}"), **{"data: tables": "data: tables, protocols: [x]"})
+
+
+def test_an_experiment_may_run_on_some_of_its_datasets(tmp_path):
+    config = two_datasets(tmp_path).config
+    alone = config.only(["d"])
+    assert [dataset.name for dataset in alone.datasets] == ["d"] and alone.timing == config.timing
+    rows = (*config.rankers, *config.ablations)
+    other = replace(config, rankers=(*config.rankers, replace(rows[0], name="x", datasets=("e",))))
+    assert [row.name for row in other.only(["d"]).rankers] == ["SEMINAR", "fresh"]
+    with pytest.raises(ConfigError, match=r"--only.*d too: e is tuned on it"):
+        config.only(["e"])
+    with pytest.raises(ConfigError, match=r"--only.*some of d, e"):
+        config.only(["f"])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from pipelines.experiment.elapsed import RunTime
 from pipelines.experiment.jobs import Outcome
 from pipelines.experiment.layout import Ranks
 from pipelines.experiment.records import DatasetResult, Spent, Trial
 from pipelines.experiment.report import write_report
-from pipelines.experiment.results import ALL, Table, number, table
+from pipelines.experiment.results import ALL, Line, Table, number
+from pipelines.experiment.tables import IMPRESSION_METRICS, IMPRESSIONS, PSR, SliceTable, ranking_table
 from seminar_tf.config import EvaluationConfig
 from seminar_tf.config.experiment import ExperimentConfig, ExperimentDataset, ExperimentRow, Protocol, SearchBudget
 
@@ -42,7 +45,7 @@ def rows() -> tuple[dict, dict]:
 
 def made(keep=None) -> Table:
     found, kinds = rows()
-    return table("full", ALL, found, kinds, "A", "ndcg_at_10", METRICS, keep)
+    return ranking_table("full", ALL, found, kinds, "A", "ndcg_at_10", METRICS, keep)
 
 
 def test_means_intervals_and_differences_are_those_of_numpy():
@@ -75,7 +78,7 @@ def test_the_sentence_says_which_differences_are_real():
 def test_parts_of_the_targets_are_compared_alone():
     keep = np.arange(2 * USERS) % 4 == 0
     part = made(keep)
-    assert (part.targets, part.users) == (30, 30)
+    assert (part.count, part.users) == (30, 30)
     line = next(line for line in part.lines if line.row == "B")
     found, _ = rows()
     expected = np.mean([found["B"][seed].values["mrr"][keep].mean() for seed in (2, 3)])
@@ -87,7 +90,7 @@ def test_rows_with_other_targets_are_refused():
     other = found["B"][2]
     found["B"][2] = Ranks(other.users, other.items[::-1], other.values)
     with pytest.raises(ValueError, match="'B' ranked other targets"):
-        table("full", ALL, found, kinds, "A", "mrr", METRICS)
+        ranking_table("full", ALL, found, kinds, "A", "mrr", METRICS)
 
 
 def test_numbers_have_no_leading_zero():
@@ -110,7 +113,7 @@ def experiment() -> tuple[ExperimentConfig, list[DatasetResult]]:
         Spent("B", "ranker", 1, False, 4, status="failed", error="ValueError: a | b"),
     ]
     trials = [Trial("A", {}, 0.31, False), Trial("A", {"seminar.learning_rate": 0.01}, 0.32, True)]
-    ideal = {"ideal": {"ndcg_at_10": 0.9, "mrr": 0.8}}
+    reached = {"full": {"the ideal ranker": {"ndcg_at_10": 0.9, "mrr": 0.8}}}
     small = DatasetResult(
         "small",
         facts=["a fact"],
@@ -118,19 +121,20 @@ def experiment() -> tuple[ExperimentConfig, list[DatasetResult]]:
         trials=trials,
         spent=spent,
         timing={"A": [3.0, 1.0, 2.0], "B": [5.0, 5.0, 5.0]},
-        ideal=ideal,
-        ideal_protocols=("full",),
+        reached=reached,
     )
     return config, [small, DatasetResult("gone", error="no tables")]
 
 
 def test_the_report_has_everything(experiment, tmp_path):
     config, results = experiment
-    path = write_report(config, results, {"small / B / seed 1": Outcome("failed", 1.0, "ValueError: a | b")}, tmp_path)
+    path = write_report(
+        config, results, {"small / B / seed 1": Outcome("failed", 1.0, "ValueError: a | b")}, [], tmp_path
+    )
     text = path.read_text()
     lines = text.splitlines()
     assert "| small / B / seed 1 | ValueError: a \\| b |  |" in lines
-    assert "| *the generator's ideal ranker* | | .9000 | .8000 | | |" in lines
+    assert "| *the ideal ranker* | | .9000 | .8000 | | | |" in lines
     (row,) = [line for line in lines if line.startswith("| A | 3 |")]
     assert row.count("±") == 2
     (row,) = [line for line in lines if line.startswith("| B | 2 |")]
@@ -152,8 +156,34 @@ def test_the_report_has_everything(experiment, tmp_path):
 def test_equal_results_give_equal_files(experiment, tmp_path):
     config, results = experiment
     for name in ("one", "two"):
-        write_report(config, results, {}, tmp_path / name)
+        write_report(config, results, {}, [], tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert len(files) == 5
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+
+
+def test_the_report_tells_impressions_slices_and_time(experiment, tmp_path):
+    config, results = experiment
+    cut = {"item:cold": 0.1, "item:warm": 0.25}
+    sliced = SliceTable("full", "mrr", {"item:cold": 24, "item:warm": 96}, {"A": cut})
+    floor = Line("popularity", "floor", 0, {"gauc": (0.7, None), "auc": (0.6, None)})
+    shown = Table(IMPRESSIONS, PSR, "gauc", IMPRESSION_METRICS, "impressions", 360, 60, [floor], "What is real.")
+    whole = replace(shown, part=ALL)
+    tables = [*results[0].tables, whole, shown]
+    reached = {"logged impressions": {"the truth": {"auc": 0.9, "log_loss": 0.4}}}
+    results = [replace(results[0], tables=tables, slices=[sliced], reached=reached), results[1]]
+    took = [
+        RunTime("2030-01-01T00:00:00+00:00", 2, 5, 600.0, 1000.0),
+        RunTime("2030-01-02T00:00:00+00:00", 2, 1, 60.0, 20.0),
+    ]
+    text = write_report(config, results, {}, took, tmp_path).read_text()
+    lines = text.splitlines()
+    assert (
+        "Took 11 minutes in 2 runs, each going on where the one before ended: 6 jobs, 2 at once, 17 minutes of CPU."
+        in lines
+    )
+    assert "| | item:cold | item:warm |" in lines and "| A | .1000 | .2500 |" in lines
+    assert "### logged impressions: personalised search (PSR)" in lines and "360 impressions of 60 users." in lines
+    assert "| *the truth* | | | .9000 | .4000 | | | |" in lines
+    assert "| popularity | | .7000 | .6000 | | | | |" in lines and "What is real." in lines

@@ -14,6 +14,7 @@ from rich.console import Console
 from pipelines.experiment.layout import find_ingested, fine_tuned_folder, load_ranks, training_report
 from pipelines.experiment.plan import Plan
 from pipelines.experiment.run import Finished, _alone, run_experiment
+from pipelines.experiment.tables import IMPRESSIONS
 from seminar_tf.config.experiment import ExperimentConfig
 from seminar_tf.config_io import ConfigError, from_yaml
 from tests.pipelines.experiment_toy import write_toy
@@ -32,11 +33,15 @@ def files(root: Path) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory) -> tuple[Path, Finished, str]:
-    """Rankers with and without pretraining, one that cannot be trained, two trials, held-out items, both floors."""
+    """Rankers with and without pretraining, one that cannot be trained, two trials, held-out items, both floors.
+
+    Targets are logged impressions.
+    """
     root = tmp_path_factory.mktemp("experiment")
     data = {"name": "toy", "config": "pipeline.yaml", "data": str(root / "tables")}
     path = write_toy(
         root,
+        grouped=True,
         datasets=[data | {"hold_out": 3}],
         rankers=[
             {"name": "SEMINAR"},
@@ -53,12 +58,20 @@ def ran(tmp_path_factory) -> tuple[Path, Finished, str]:
 def test_the_report_has_every_row_that_did_not_fail(ran):
     path, finished, _ = ran
     (result,) = finished.results
-    assert [table.protocol for table in result.tables] == ["full"] * 3 + ["9 others"] * 3
+    shown = [table.part for table in result.tables if table.protocol == IMPRESSIONS]
+    assert [table.protocol for table in result.tables] == ["full"] * 3 + ["9 others"] * 3 + [IMPRESSIONS] * len(shown)
+    assert shown and {line.row for table in result.tables[6:] for line in table.lines if "auc" in line.values} == {
+        "SEMINAR",
+        "fresh",
+        "popularity",
+        "item_knn",
+    }
     for table in result.tables:
         assert {line.row for line in table.lines} == {"SEMINAR", "fresh", "popularity", "item_knn"}
         assert table.lines[0].row == "SEMINAR"
     whole, held_out, others = result.tables[:3]
-    assert whole.targets == 12 and held_out.targets + others.targets == 12 and held_out.targets
+    assert held_out.count + others.count == whole.count > held_out.count > 0
+    assert [one.protocol for one in result.slices] == ["full", "9 others"]
     tree = json.loads((path.parent / "out" / "report" / "report.json").read_text())
     assert tree["datasets"][0]["tables"][0]["lines"][0]["values"]["mrr"][0] == whole.lines[0].values["mrr"][0]
     assert set(result.timing) == {"SEMINAR", "fresh"} and all(len(taken) == 2 for taken in result.timing.values())
@@ -156,4 +169,4 @@ def test_killed_in_the_middle_of_training_it_goes_on_to_the_same_result(tmp_path
     assert training_report(folder)["resumed"]
     for a, b in zip(whole.results[0].tables, finished.results[0].tables):
         assert [line.values for line in a.lines] == [line.values for line in b.lines]
-    assert load_ranks(plan.asked(plan.datasets[0])[0].ranks_file(folder)).values["mrr"].shape == (12,)
+    assert load_ranks(plan.asked(plan.datasets[0])[0].file(folder)).values["mrr"].shape == (12,)
