@@ -129,6 +129,8 @@ def test_wrong_keys_and_types_are_told_with_file_and_key(tmp_path, text, message
         ("evaluation.max_expected_error", 0.0),
         ("serving.model_name", ""),
         ("serving.warmup_candidates", [0]),
+        ("serving.signatures", ["rank_indexed", "predict"]),
+        ("serving.signatures", ["serving_default"]),
     ],
 )
 def test_a_value_out_of_range_is_told_by_the_key_that_holds_it(key, value):

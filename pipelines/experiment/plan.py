@@ -14,6 +14,7 @@ from seminar_tf.config_io import ConfigError, check, from_yaml, override
 from seminar_tf.data.dataset import describe, uses_requests
 from seminar_tf.data.generator import PRESETS
 from seminar_tf.evaluation.metrics import metric_names
+from seminar_tf.export.inputs import INDEXED_SIGNATURE
 
 RANKER, ABLATION, FLOOR = "ranker", "ablation", "floor"
 # What every ranker may spend alike: no trial may change it.
@@ -109,7 +110,9 @@ class Plan:
         check(given.generate in presets, "datasets.generate", given.generate, f"one of {', '.join(PRESETS)}")
         # What a result depends on names it: neither the run's name nor its root is among that.
         resolved = replace(config.data, path=str(Path(path).resolve()))
-        config = replace(config, name="experiment", root="", data=resolved)
+        # Rows are ranked, and timed, by this signature alone.
+        serving = replace(config.serving, signatures=(INDEXED_SIGNATURE,))
+        config = replace(config, name="experiment", root="", data=resolved, serving=serving)
         passes = config.psu.epochs + config.seminar.epochs
         return Dataset(given, config, ingestion_folder(self.root, config), passes)
 

@@ -53,6 +53,11 @@ class EvaluationConfig:
         return replace(self, **{name: getattr(EvaluationConfig, name) for name in thresholds})
 
 
+_MEASURED = "rank_indexed"
+# As seminar_tf.export.inputs lists them.
+SIGNATURE_NAMES = ("serving_default", _MEASURED, "examples", "rank_indexed_xla", "search_history", "embed_items")
+
+
 @dataclass(frozen=True)
 class ServingConfig:
     """What is exported and where it is pushed.
@@ -61,13 +66,20 @@ class ServingConfig:
       model_name: name that TF Serving and clients use.
       push_dir: folder of numbered versions; empty means `<root>/serving/<model_name>`.
       warmup_candidates: candidate widths of the warm-up requests.
+      signatures: those that are exported; empty exports all that the ranker has. Each is traced, which is most of an
+        export's time. `rank_indexed` is what the components measure a model by.
     """
 
     model_name: str = "ranker"
     push_dir: str = ""
     warmup_candidates: tuple[int, ...] = (1, 16, 200)
+    signatures: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check(bool(self.model_name), "serving.model_name", self.model_name, "a name")
         fits = all(width > 0 for width in self.warmup_candidates)
         check(fits, "serving.warmup_candidates", self.warmup_candidates, "widths above 0")
+        for name in self.signatures:
+            check(name in SIGNATURE_NAMES, "serving.signatures", name, f"some of {', '.join(SIGNATURE_NAMES)}")
+        measured = not self.signatures or _MEASURED in self.signatures
+        check(measured, "serving.signatures", self.signatures, f"{_MEASURED} among them: models are measured by it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from seminar_tf.config import PipelineConfig
@@ -89,9 +89,20 @@ class RankerModule(tf.Module):
         # Behind a lambda, for Keras' traces: see `weights`.
         self._embed = (lambda items, queries: model.pairs(items, queries)) if isinstance(model, TableRanker) else None
 
-    def signatures(self) -> dict[str, Any]:
-        """Signature name -> concrete function. `export.inputs` lists their inputs."""
-        return {name: _concrete(function, SIGNATURES[name]) for name, function in self.functions().items()}
+    def signatures(self, only: Sequence[str] = ()) -> dict[str, Any]:
+        """Signature name -> concrete function. `export.inputs` lists their inputs.
+
+        Args:
+          only: the wanted ones; empty takes all that this ranker has.
+
+        Raises:
+          ValueError: this ranker lacks one of them.
+        """
+        functions = self.functions()
+        missing = [name for name in only if name not in functions]
+        if missing:
+            raise ValueError(f"config key serving.signatures: this ranker has {sorted(functions)}, not {missing}.")
+        return {name: _concrete(functions[name], SIGNATURES[name]) for name in only or functions}
 
     def functions(self) -> dict[str, Callable[[Tensors], Tensors]]:
         """Signature name -> what it computes from its inputs: those that this ranker has."""

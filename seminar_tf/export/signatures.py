@@ -34,7 +34,7 @@ def export_ranker(
     out_dir: str | Path,
     item_count: np.ndarray,
 ) -> None:
-    """Writes a model as a SavedModel with its signatures, warm-up requests and metadata.
+    """Writes a model as a SavedModel with its signatures (`serving.signatures`), warm-up requests and metadata.
 
     Args:
       model: a built ranker; its call gives task -> logits (B, N).
@@ -43,10 +43,13 @@ def export_ranker(
       tasks: label tasks, in the order of the model's heads.
       out_dir: folder to write, replaced when it exists; it appears whole or not at all.
       item_count: (V,) int64, times each item is a pair of the train segments (`ItemFeatures.count`).
+
+    Raises:
+      ValueError: `serving.signatures` names one that the ranker has not.
     """
     sizes = feature_sizes(transform_dir, config.features)
     module = RankerModule(model, IdLookup(transform_dir, config.features), sizes, config, tasks)
-    signatures = module.signatures()
+    signatures = module.signatures(config.serving.signatures)
     target = Path(out_dir)
     staged = target.with_name(f".{target.name}.part-{os.getpid()}")
     shutil.rmtree(staged, ignore_errors=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from seminar_tf.config.release import SIGNATURE_NAMES, ServingConfig
 from seminar_tf.export import inputs
 from seminar_tf.export.metadata import ModelMetadata
+from seminar_tf.export.signatures import export_ranker
 from seminar_tf.export.warmup import FILE
 from seminar_tf.features import names
+from seminar_tf.features.vocabulary import feature_sizes
 from tests.serving import fake_ranker as fake
 
 import tensorflow as tf  # isort: skip
@@ -160,3 +164,24 @@ def test_metadata_says_what_was_exported(exported):
     assert found.tasks == fake.TASKS
     assert found.known_items == len(fake.ITEMS)
     assert not [child for child in Path(path).parent.iterdir() if child.name.startswith(".")]
+
+
+def test_only_the_signatures_that_are_asked_are_exported(exported, call, tmp_path):
+    assert set(SIGNATURE_NAMES) == set(inputs.SIGNATURES)
+    folder, model, every = exported
+    vocabularies = folder.parent / "transform"
+    asked = replace(fake.CONFIG, serving=ServingConfig(signatures=("rank_indexed",), warmup_candidates=(1, 2)))
+    counts = np.zeros(feature_sizes(vocabularies, fake.CONFIG.features).items, np.int64)
+    export_ranker(model, vocabularies, asked, fake.TASKS, tmp_path / "model", counts)
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    assert set(loaded.signatures) == {"rank_indexed"}
+    ids = fake.batch(np.random.default_rng(3), rows=2, length=4, width=3)
+    np.testing.assert_array_equal(
+        call(loaded.signatures["rank_indexed"], ids)["score_click"], call(every["rank_indexed"], ids)["score_click"]
+    )
+    requests = list(tf.data.TFRecordDataset(str(tmp_path / "model" / FILE)).as_numpy_iterator())
+    assert len(requests) == 2
+    lacking = replace(asked, serving=ServingConfig(signatures=("rank_indexed", "search_history")))
+    if "search_history" not in every:
+        with pytest.raises(ValueError, match=r"serving\.signatures: this ranker has .*, not \['search_history'\]"):
+            export_ranker(model, vocabularies, lacking, fake.TASKS, tmp_path / "other", counts)
