@@ -5,8 +5,8 @@ PYTEST_ARGS ?=
 # The longest files come first: two of them at the end would keep one process waiting for the other. Each file is an
 # argument of its own: pytest takes `tests` to mean the files before it as well, and their order is lost.
 LONGEST = $(patsubst %,tests/%.py,e2e/test_killed_runs pipelines/test_experiment_run training/test_precision \
-  pipelines/test_trainers retrieval/test_served components/test_quantizer models/rivals/test_rivals \
-  training/test_strategy serving/test_without_python training/test_parameter_server)
+  pipelines/test_trainers models/rivals/test_rivals training/test_strategy serving/test_without_python \
+  training/test_parameter_server components/test_quantizer e2e/test_pipeline retrieval/test_served)
 TESTS ?= $(LONGEST) $(filter-out $(LONGEST),$(sort $(shell find tests -name 'test_*.py')))
 
 # Folder that holds ml-1m and ml-latest-small as published.

@@ -138,7 +138,8 @@ def finder(entry: Entry, k: int) -> Finder:
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         if not entry.graph:
             return function
-        return tf.function(_static(function), jit_compile=True) if entry.compiled else tf.function(function)
+        graph = _static(function) if entry.compiled else function
+        return tf.function(graph, jit_compile=entry.compiled or None, autograph=False)
 
     index = wrap(lambda *ids: method.index(*ids))
     search = wrap(lambda held, *ids: method.top_k(held, *ids, k))

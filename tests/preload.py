@@ -1,6 +1,7 @@
 """What the server of tests/preloaded.py imports, once."""
 
-import seminar_tf
+import seminar_tf  # noqa: F401  (settles the Keras version before TensorFlow loads)
 
-import pipelines.run  # isort: skip  # noqa: F401
-import seminar_tf.training.loop  # isort: skip  # noqa: F401
+import pipelines.run  # isort: skip
+import pipelines.trainers.seminar  # isort: skip  # noqa: F401
+import tests.models.toy  # isort: skip  # noqa: F401

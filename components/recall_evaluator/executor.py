@@ -87,15 +87,14 @@ def evaluate(
     if files[SPLIT]:
         users = load_users({s: files[s] for s in VISIBLE[SPLIT]}, SPLIT, metadata.tasks, config.requests, seed)
         requests = load_requests(users, metadata.tasks.index(metadata.primary_task), length)
-    trained = exact_model(exact)
+    trained, ranker = exact_model(exact), SavedModelRanker(served)
     # A rival is served as it was trained, with no search that could miss a pair.
     found = Found.nothing(len(requests))
     if isinstance(trained, Seminar):
-        found = search_recall(trained, served, requests, config.candidates, seed, SPLIT)
+        found = search_recall(trained, ranker, requests, config.candidates, seed, SPLIT)
     by_length: dict[str, list[int]] = defaultdict(list)
     for n, request in enumerate(requests):
         by_length[bucket(request.position)].append(n)
-    ranker = SavedModelRanker(served)
     ranker.history_length = length  # what is served, not what the Evaluator asks
     rankers = (LiveRanker(trained, metadata.primary_task, length), ranker)
     slices, values = {}, []

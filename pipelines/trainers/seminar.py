@@ -119,7 +119,7 @@ def _train(
 
     logs = [gate_log(model, ("query", *tables.channels), items.known, queries.known, seed)]
     if users is not None:
-        logs.append(calibration_log(model, calibration_data(inputs, items, users), inputs.spec.tasks))
+        logs.append(calibration_log(ranker.logits, calibration_data(inputs, items, users), inputs.spec.tasks))
 
     def log_epoch(log: TrainingLog, step: int) -> None:
         for write in logs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -119,17 +120,24 @@ class SavedModelRanker:
         self._output = SCORE_PREFIX + self.metadata.primary_task
         # The loaded object is kept: its signatures hold variables by weak reference only.
         self._model = tf.saved_model.load(str(path))
-        if INDEXED_SIGNATURE not in self._model.signatures:
-            raise MetadataError(
-                f"{path} has signatures {sorted(self._model.signatures)}, expected {INDEXED_SIGNATURE!r}."
-            )
-        self._call = self._model.signatures[INDEXED_SIGNATURE]
+        self._path = path
+        self._call = self.signature(INDEXED_SIGNATURE)
         if self._output not in self._call.structured_outputs:
             raise MetadataError(
                 f"{path}: signature {INDEXED_SIGNATURE!r} gives {sorted(self._call.structured_outputs)}, expected "
                 f"{self._output!r}, the scores of the primary task."
             )
         self._inputs: dict[str, tf.TensorSpec] = self._call.structured_input_signature[1]
+
+    def signature(self, name: str) -> Any:
+        """A signature of the model, which takes tensors by name in the model's own ids.
+
+        Raises:
+          MetadataError: it has none of that name.
+        """
+        if name not in self._model.signatures:
+            raise MetadataError(f"{self._path} has signatures {sorted(self._model.signatures)}, expected {name!r}.")
+        return self._model.signatures[name]
 
     def score(self, batch: dict[str, np.ndarray]) -> np.ndarray:
         """Scores of the primary task.

@@ -10,8 +10,8 @@ import numpy as np
 import seminar_tf  # noqa: F401  (settles the Keras version before TensorFlow loads)
 from seminar_tf.evaluation import protocol
 from seminar_tf.evaluation.requests import Request
+from seminar_tf.evaluation.saved_model import SavedModelRanker
 from seminar_tf.export.inputs import INDEXED, PAIR_POSITION, SEARCH_SIGNATURE
-from seminar_tf.export.metadata import MetadataError, ModelMetadata
 from seminar_tf.export.restored import restore_ranker
 from seminar_tf.features import names
 from seminar_tf.models.seminar import Seminar
@@ -76,13 +76,13 @@ def exact_model(path: str) -> TableRanker:
 
 
 def search_recall(
-    exact: Seminar, served: str, requests: Sequence[Request], candidates: int, seed: int, split: str
+    exact: Seminar, served: SavedModelRanker, requests: Sequence[Request], candidates: int, seed: int, split: str
 ) -> Found:
     """Recall@K of a served model's search against exact attention.
 
     Args:
       exact: `exact_model`.
-      served: SavedModel folder of the model that is to be served.
+      served: the model that is to be served.
       requests: with at least the served L of history where there is so much.
       candidates: targets of each request: its first target, and others drawn from the catalog.
       seed: of the draw. split: of the requests.
@@ -93,12 +93,7 @@ def search_recall(
     Raises:
       MetadataError: the served model has no search signature.
     """
-    metadata = ModelMetadata.load(served)
-    loaded = tf.saved_model.load(served)
-    if SEARCH_SIGNATURE not in loaded.signatures:
-        found = ", ".join(sorted(loaded.signatures))
-        raise MetadataError(f"{served} has signatures {found}, expected {SEARCH_SIGNATURE!r}.")
-    search = loaded.signatures[SEARCH_SIGNATURE]
+    metadata, search = served.metadata, served.signature(SEARCH_SIGNATURE)
     specs = {name: tf.TensorSpec([None] * len(given.shape), given.dtype) for name, given in INDEXED.items()}
     exactly = tf.function(exact.search_scores, input_signature=[specs], autograph=False)
     length = metadata.model.serving_history_length

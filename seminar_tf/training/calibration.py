@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -16,24 +16,21 @@ from seminar_tf.training.tensorboard import TrainingLog
 
 logger = logging.getLogger(__name__)
 
+Logits = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
+
 
 class CalibrationReader:
     """Runs a model over labelled requests and bins its probabilities, task by task."""
 
-    def __init__(self, model: tf.keras.Model, data: tf.data.Dataset, tasks: Sequence[str]) -> None:
+    def __init__(self, logits: Logits, data: tf.data.Dataset, tasks: Sequence[str]) -> None:
         """Args:
-        model: its call gives task -> logits (B, N).
+        logits: of a batch with the model's present weights (`LiveRanker.logits`): task -> (B, N).
         data: batches with `label_<task>`, NaN where unknown.
         tasks: label tasks.
         """
         self._data = data
         self._tasks = tuple(tasks)
-        # One trace: the last batch is as good as any other.
-        self._logits = tf.function(
-            lambda batch: {task: tf.cast(x, tf.float32) for task, x in model(batch, training=False).items()},
-            input_signature=[data.element_spec],
-            autograph=False,
-        )
+        self._logits = logits
 
     def read(self) -> dict[str, Reliability]:
         """task -> bins over all real candidates with a known label, with the model's present weights."""
@@ -49,21 +46,19 @@ class CalibrationReader:
         return {task: reliability(*(np.concatenate(x) for x in zip(*parts))) for task, parts in found.items()}
 
 
-def calibration_log(
-    model: tf.keras.Model, data: tf.data.Dataset, tasks: Sequence[str]
-) -> Callable[[TrainingLog, int], None]:
+def calibration_log(logits: Logits, data: tf.data.Dataset, tasks: Sequence[str]) -> Callable[[TrainingLog, int], None]:
     """What logs calibration: `calibration/<task>_expected_error`, `calibration/<task>_predicted_to_observed` (left out
     where nothing came true) and the picture `calibration/<task>`. A task without a known label has none of them.
 
     Args:
-      model: its call gives task -> logits (B, N).
+      logits: of a batch with the model's present weights (`LiveRanker.logits`): task -> (B, N).
       data: batches with `label_<task>`, NaN where unknown; the same in every epoch, so that epochs compare.
       tasks: label tasks.
 
     Returns:
       A function of (log, step).
     """
-    reader = CalibrationReader(model, data, tasks)
+    reader = CalibrationReader(logits, data, tasks)
 
     def write(log: TrainingLog, step: int) -> None:
         for task, found in reader.read().items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,27 +42,27 @@ class LiveRanker:
         history_length: L.
         """
         self.history_length = history_length
-        # One trace for every width of candidates and attributes.
-        signature = [{name: tf.TensorSpec(shape, dtype) for name, (shape, dtype) in _BATCH.items()}]
-        self._logits = tf.function(
-            lambda batch: model(batch, training=False)[task], input_signature=signature, autograph=False
-        )
-        # Traced only when it is asked.
+        self._task = task
+        # One trace for every width of candidates and attributes, and for all who ask: tracing takes seconds.
         self._every = tf.function(
             lambda batch: {name: tf.cast(x, tf.float32) for name, x in model(batch, training=False).items()},
-            input_signature=signature,
+            input_signature=[{name: tf.TensorSpec(shape, dtype) for name, (shape, dtype) in _BATCH.items()}],
             autograph=False,
         )
 
+    def logits(self, batch: Mapping[str, np.ndarray | tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Logits of the candidates by every task of the model: task -> (B, N) float32."""
+        found: dict[str, tf.Tensor] = self._every({name: tf.convert_to_tensor(batch[name]) for name in _BATCH})
+        return found
+
     def score(self, batch: dict[str, np.ndarray]) -> np.ndarray:
         """Logits of the candidates, (B, N) float32: they rank as probabilities do."""
-        return np.asarray(self._logits({name: tf.constant(batch[name]) for name in _BATCH}), np.float32)
+        return np.asarray(self.logits(batch)[self._task])
 
     def task_scores(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Probabilities of the candidates by every task of the model: task -> (B, N) float64."""
-        found = self._every({name: tf.constant(batch[name]) for name in _BATCH})
         # Not tf.sigmoid: equal logits must stay equal, which its vector lanes do not promise to the last bit.
-        return {task: expit(x.numpy().astype(np.float64)) for task, x in found.items()}
+        return {task: expit(x.numpy().astype(np.float64)) for task, x in self.logits(batch).items()}
 
 
 @dataclass(frozen=True)

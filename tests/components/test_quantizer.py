@@ -42,6 +42,7 @@ CONFIG = replace(
     evaluation=EvaluationConfig(),
     retrieval=RetrievalConfig(tables="codes", subvectors=8, query_subvectors=4, centroids=16, candidates=5),
 )
+STRICT = replace(CONFIG.retrieval, min_recall=0.99, max_ndcg_lost=1.0)
 
 
 def artifact(kind, folder: Path):
@@ -73,6 +74,20 @@ def quantized(trained, folder: Path, retrieval: RetrievalConfig, config=CONFIG):
     return served, codebook
 
 
+@pytest.fixture(scope="module")
+def fused(trained, tmp_path_factory):
+    """(served Model artifact with exact tables, Codebook artifact)."""
+    return quantized(trained, tmp_path_factory.mktemp("fused"), RetrievalConfig())
+
+
+@pytest.fixture(scope="module")
+def coarse(trained, examples, tmp_path_factory):
+    """(served Model artifact whose codes lose much, report of it under STRICT, InfraBlessing artifact)."""
+    folder = tmp_path_factory.mktemp("coarse")
+    served, _ = quantized(trained, folder, replace(CONFIG.retrieval, subvectors=4, centroids=2))
+    return served, *judged(trained, served, examples, folder, STRICT)
+
+
 def test_the_specs_are_sound():
     for spec in (QuantizerSpec, RecallEvaluatorSpec):
         assert issubclass(spec, ComponentSpec)
@@ -98,8 +113,8 @@ def test_codes_and_their_quality_are_written(trained, tmp_path):
 
 
 @pytest.mark.parametrize("tables", ["float", "fused"])
-def test_tables_without_codes_have_no_codebook(trained, tmp_path, tables):
-    _, codebook = quantized(trained, tmp_path, RetrievalConfig(tables=tables))
+def test_tables_without_codes_have_no_codebook(trained, fused, tmp_path, tables):
+    _, codebook = fused if tables == "fused" else quantized(trained, tmp_path, RetrievalConfig(tables="float"))
     assert [p.name for p in Path(codebook.uri).iterdir()] == ["quality.json"]
     assert "product" in codebook.get_string_custom_property("search")
 
@@ -164,8 +179,8 @@ def pushed(served, blessing, folder: Path) -> list[str]:
     return [p.name for p in (folder / "versions").iterdir()] if (folder / "versions").exists() else []
 
 
-def test_exact_tables_lose_nothing_and_are_pushed(trained, examples, tmp_path):
-    served, _ = quantized(trained, tmp_path, RetrievalConfig())
+def test_exact_tables_lose_nothing_and_are_pushed(trained, fused, examples, tmp_path):
+    served, _ = fused
     report, blessing = judged(trained, served, examples, tmp_path, replace(CONFIG.retrieval, min_recall=1.0))
     assert report["recall"] == 1.0 and report["refused"] == []
     assert report["ndcg_at_10"]["lost"] == pytest.approx(0.0, abs=1e-9)
@@ -175,22 +190,20 @@ def test_exact_tables_lose_nothing_and_are_pushed(trained, examples, tmp_path):
     assert len(pushed(served, blessing, tmp_path)) == 1
 
 
-def test_recall_below_the_threshold_keeps_the_pusher_from_pushing(trained, examples, tmp_path):
-    served, _ = quantized(trained, tmp_path, replace(CONFIG.retrieval, subvectors=4, centroids=2))
-    strict = replace(CONFIG.retrieval, min_recall=0.99, max_ndcg_lost=1.0)
-    report, blessing = judged(trained, served, examples, tmp_path, strict)
+def test_recall_below_the_threshold_keeps_the_pusher_from_pushing(coarse, tmp_path):
+    served, report, blessing = coarse
     assert 0.25 < report["recall"] < 0.99
     assert report["refused"] == [f"Recall@4 is {report['recall']:.4f}, retrieval.min_recall is 0.99"]
-    assert (tmp_path / "blessing" / "INFRA_NOT_BLESSED").read_text() == report["refused"][0]
+    assert (Path(blessing.uri) / "INFRA_NOT_BLESSED").read_text() == report["refused"][0]
     assert pushed(served, blessing, tmp_path) == []
     # The same model passes a threshold that it reaches.
-    report, blessing = judged(trained, served, examples, tmp_path / "loose", replace(strict, min_recall=0.2))
-    assert report["refused"] == [] and len(pushed(served, blessing, tmp_path / "loose")) == 1
+    loose = artifact(standard_artifacts.InfraBlessing, tmp_path / "loose" / "blessing")
+    bless(loose, refused(report, replace(STRICT, min_recall=0.2)))
+    assert len(pushed(served, loose, tmp_path / "loose")) == 1
 
 
-def test_ndcg_lost_is_that_of_both_models_on_the_same_requests(trained, examples, tmp_path):
-    served, _ = quantized(trained, tmp_path, replace(CONFIG.retrieval, subvectors=4, centroids=2))
-    report, _ = judged(trained, served, examples, tmp_path, replace(CONFIG.retrieval, min_recall=0.0))
+def test_ndcg_lost_is_that_of_both_models_on_the_same_requests(coarse):
+    _, report, _ = coarse
     lost = report["ndcg_at_10"]
     assert lost["exact"] != lost["served"] and lost["lost"] == pytest.approx(lost["exact"] - lost["served"])
     assert lost["interval"][0] < lost["lost"] < lost["interval"][1]
@@ -225,11 +238,11 @@ def saved_model(folder: Path):
     return artifact(standard_artifacts.Model, folder / "model")
 
 
-def test_no_eval_request_means_nothing_can_be_lost(trained, examples, tmp_path):
+def test_no_eval_request_means_nothing_can_be_lost(trained, fused, examples, tmp_path):
     folder = tmp_path / "examples"
     folder.mkdir()
     (folder / "Split-train").symlink_to(Path(examples.uri) / "Split-train")
-    served, _ = quantized(trained, tmp_path, RetrievalConfig())
+    served, _ = fused
     without = artifact(standard_artifacts.Examples, folder)
     report, _ = judged(trained, served, without, tmp_path, CONFIG.retrieval)
     assert report["requests"] == 0 and report["recall"] is None and report["refused"] == []

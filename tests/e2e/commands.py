@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.preloaded import Preloaded
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY = REPOSITORY / "pipelines" / "configs" / "tiny.yaml"
 BIN = Path(sys.executable).parent
@@ -49,6 +51,26 @@ def run(*arguments: str, timeout: float = 600) -> str:
         printed, _ = process.communicate()
         raise AssertionError(f"seminar-tf {' '.join(arguments)} took over {timeout} s:\n{printed}") from None
     assert process.returncode == 0, f"seminar-tf {' '.join(arguments)} exited with {process.returncode}:\n{printed}"
+    return printed
+
+
+def run_forked(output: Path, *arguments: str, module: str = "seminar_tf.cli.main", **extra: str) -> str:
+    """The same of `python -m MODULE` in a process that begins with TensorFlow and TFX imported, where it is not at
+    issue how a person starts it.
+
+    Args:
+      output: file for what it prints.
+      *arguments: its command line.
+      module: run as `__main__`.
+      **extra: variables beside this process's own.
+    """
+    process = Preloaded(module, *arguments, output=output, PATH=environment()["PATH"], **extra)
+    try:
+        status = process.wait(600)
+    finally:
+        process.kill()
+    printed = output.read_text()
+    assert status == 0, f"{module} {' '.join(arguments)} exited with {status}:\n{printed}"
     return printed
 
 

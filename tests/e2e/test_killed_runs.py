@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import TINY, report, run
+from tests.e2e.commands import TINY, report, run_forked
 from tests.e2e.conftest import FinishedRun
 from tests.preloaded import Preloaded
 
@@ -108,7 +108,8 @@ def test_killed_in_every_component_then_finished_gives_the_unbroken_metrics(
         state = newest_state(root, component)
         assert state == RUNNING or (component in BRIEF and state == COMPLETE), (component, state)
 
-    run("run", "--config", str(TINY), "--data", str(finished.dataset), "--root", str(root))
+    command = ("run", "--config", str(TINY), "--data", str(finished.dataset), "--root", str(root))
+    run_forked(tmp_path / "to-the-end.txt", *command)
 
     expected, actual = finished.report, report(root)
     assert actual["metrics"] == expected["metrics"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from click.testing import CliRunner
 
 from seminar_tf.cli.run import command as run_command
 from seminar_tf.export.metadata import ModelMetadata
-from tests.e2e.commands import BIN, REPOSITORY, TINY, environment, report, run
+from tests.e2e.commands import REPOSITORY, TINY, report, run_forked
 from tests.e2e.conftest import FinishedRun
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -81,9 +80,10 @@ def test_tensorboard_has_each_loss_by_itself_and_the_projector(finished: Finishe
     )
 
 
-def test_predict_answers_a_real_user_over_grpc(finished: FinishedRun) -> None:
+def test_predict_answers_a_real_user_over_grpc(finished: FinishedRun, tmp_path: Path) -> None:
     model_dir = Path(finished.report["pushed"]).parent
-    printed = run("predict", "--dataset", str(finished.dataset), "--model-dir", str(model_dir), "--json")
+    command = ("predict", "--dataset", str(finished.dataset), "--model-dir", str(model_dir), "--json")
+    printed = run_forked(tmp_path / "printed.txt", *command)
     answer = json.loads(printed[printed.index("{\n") :])
     scores = [row["score"] for row in answer["results"]]
     assert len(scores) == 10
@@ -91,8 +91,9 @@ def test_predict_answers_a_real_user_over_grpc(finished: FinishedRun) -> None:
     assert all(row["title"] is not None for row in answer["results"][:1])
 
 
-def test_second_run_takes_everything_from_the_cache(finished: FinishedRun) -> None:
-    run("run", "--config", str(TINY), "--data", str(finished.dataset), "--root", str(finished.root))
+def test_second_run_takes_everything_from_the_cache(finished: FinishedRun, tmp_path: Path) -> None:
+    command = ("run", "--config", str(TINY), "--data", str(finished.dataset), "--root", str(finished.root))
+    run_forked(tmp_path / "printed.txt", *command)
     again = report(finished.root)
     cached = {component["name"] for component in again["components"] if component["cached"]}
     # The Evaluator runs: there is a blessed model to compare with now.
@@ -110,15 +111,13 @@ def test_tfx_command_line_creates_lists_updates_and_runs(finished: FinishedRun, 
         "path: runs/tiny/data", f"path: {finished.dataset}"
     )
     config.write_text(text)
-    env = environment(SEMINAR_CONFIG=str(config), LOCAL_HOME=str(tmp_path / "tfx"))
+    variables = {"SEMINAR_CONFIG": str(config), "LOCAL_HOME": str(tmp_path / "tfx")}
 
-    def tfx(*arguments: str) -> str:
-        done = subprocess.run(
-            [str(BIN / "tfx"), *arguments, "--engine", "local"],
-            cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=400,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+    def tfx(group: str, command: str, *arguments: str) -> str:
+        # What the installed `tfx` calls.
+        output = tmp_path / f"{group}-{command}.txt"
+        arguments = (group, command, *arguments, "--engine", "local")
+        return run_forked(output, *arguments, module="tfx.tools.cli.cli_main", **variables)
 
     path = str(REPOSITORY / "pipelines" / "local_pipeline.py")
     assert "created successfully" in tfx("pipeline", "create", "--pipeline_path", path)

@@ -106,6 +106,8 @@ def test_a_table_of_codes_gives_the_pairs_that_the_codes_stand_for(exported, rot
         table.fuse(tf.reshape(items, [-1]), tf.reshape(queries, [-1]), training=True)
 
 
+# One model is enough: what codes lose is tests/retrieval's to show, and each export takes seconds.
+@pytest.mark.parametrize("exported", SEEDS[:1], indirect=True)
 def test_an_exported_model_holds_codes_and_no_float_tables(exported, tmp_path):
     folder, vocabularies, model = exported
     restored = restore_seminar(folder)

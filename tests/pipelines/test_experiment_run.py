@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pipelines.experiment.layout import find_ingested, fine_tuned_folder, load_ranks, training_report
+from pipelines.experiment.layout import find_ingested, fine_tuned_folder, training_report, without_targets
 from pipelines.experiment.plan import Plan
 from pipelines.experiment.run import Finished, _alone, run_experiment
 from pipelines.experiment.tables import IMPRESSIONS
@@ -118,12 +118,12 @@ def test_a_second_run_makes_nothing(ran):
 def test_only_what_is_new_is_run(ran):
     path, _, _ = ran
     fewer = ("rankers=[{name: SEMINAR}]", "timing.rounds=0")
-    added, _ = execute(path, *fewer, "ablations=[{name: no short branch, overrides: {model.short_length: 0}}]")
+    added, _ = execute(path, *fewer, "ablations=[{name: fewer pairs, overrides: {model.top_k: 2}}]")
     run = [name for name, outcome in added.outcomes.items() if outcome.status != "cached"]
-    # The short branch is none of pretraining's.
-    assert run == ["toy / no short branch / seed 1"]
+    # What the search keeps is none of pretraining's.
+    assert run == ["toy / fewer pairs / seed 1"]
     line = next(line for line in added.results[0].tables[0].lines if line.kind == "ablation")
-    assert line.row == "no short branch" and line.difference is not None
+    assert line.row == "fewer pairs" and line.difference is not None
 
 
 def test_missing_tables_are_told(tmp_path):
@@ -142,31 +142,39 @@ def test_two_runs_do_not_share_a_root(tmp_path):
         pass
 
 
-def test_killed_in_the_middle_of_training_it_goes_on_to_the_same_result(tmp_path):
-    roots = [tmp_path / name for name in ("whole", "killed")]
-    for root in roots:
-        root.mkdir()
-    # Many steps: the kill must come before the last one.
-    paths = [write_toy(root, passes=6, floors=[]) for root in roots]
-    whole, _ = execute(paths[0])
-    out = roots[1] / "out"
-    process = Preloaded("seminar_tf.cli.main", "experiment", "--config", str(paths[1]), output=tmp_path / "printed")
+def test_killed_in_the_middle_of_training_it_goes_on_to_the_same_result(ran, tmp_path):
+    """The best SEMINAR of the run above is taken away, and trained again with a kill."""
+    path, whole, _ = ran
+    only = ("rankers=[{name: SEMINAR}]", "timing.rounds=0")
+    plan = Plan(from_yaml(ExperimentConfig, path, only), path.parent)
+    (best,) = [trial.overrides for trial in whole.results[0].trials if trial.ranker == "SEMINAR" and trial.best]
+    (row,) = plan.rows(plan.datasets[0], {"SEMINAR": best})
+    ingested = find_ingested(plan.datasets[0].folder, Path(row.config.data.path))
+    assert ingested is not None
+    folder = fine_tuned_folder(row.config, without_targets(plan.datasets[0].folder, ingested, 3), plan.models)
+    unbroken = folder.rename(tmp_path / "unbroken")
+    command = ["experiment", "--config", str(path), *(text for key in only for text in ("--set", key))]
+    process = Preloaded("seminar_tf.cli.main", *command, output=tmp_path / "printed")
     deadline = time.monotonic() + 240
     try:
-        while not list((out / "models").glob("ranker-*/state/**/checkpoint")):
+        while not list(folder.glob("state/**/checkpoint")):
             assert process.poll() is None, (tmp_path / "printed").read_text()
             assert time.monotonic() < deadline, "no checkpoint within 240 s"
             time.sleep(0.005)
     finally:
         process.kill()
-    assert not list((out / "models").glob("ranker-*/model"))
-    finished, _ = execute(paths[1])
-    plan = Plan(from_yaml(ExperimentConfig, paths[1]), roots[1])
-    (row,) = plan.rows(plan.datasets[0], {"SEMINAR": {}})
-    transformed = find_ingested(plan.datasets[0].folder, Path(row.config.data.path))
-    assert transformed is not None
-    folder = fine_tuned_folder(row.config, transformed, plan.models)
-    assert training_report(folder)["resumed"]
-    for a, b in zip(whole.results[0].tables, finished.results[0].tables):
-        assert [line.values for line in a.lines] == [line.values for line in b.lines]
-    assert load_ranks(plan.asked(plan.datasets[0])[0].file(folder)).values["mrr"].shape == (12,)
+    assert not (folder / "model").exists()
+    finished, _ = execute(path, *only)
+    assert training_report(folder)["resumed"] and not training_report(unbroken)["resumed"]
+    run = [outcome.status for outcome in finished.outcomes.values() if outcome.status != "cached"]
+    assert run and set(run) == {"done"}
+    ranked = sorted(file.name for file in unbroken.glob("*.npz"))
+    assert ranked and sorted(file.name for file in folder.glob("*.npz")) == ranked
+    for name in ranked:
+        with np.load(unbroken / name) as one, np.load(folder / name) as other:
+            assert sorted(one.files) == sorted(other.files)
+            for key in one.files:
+                np.testing.assert_array_equal(other[key], one[key], err_msg=f"{name} {key}")
+    for a, b in zip(whole.results[0].tables, finished.results[0].tables, strict=True):
+        before, after = ([line.values for line in table.lines if line.row == "SEMINAR"] for table in (a, b))
+        np.testing.assert_equal(after, before)

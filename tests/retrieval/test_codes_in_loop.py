@@ -95,7 +95,7 @@ def test_the_loss_of_codes_brings_vectors_and_centroids_together(seed):
     variables = [made.pairs.item_table, made.pairs.codes.item_quantizer.centroids]
     optimizer = tf.keras.optimizers.Adam(0.02)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         with tf.GradientTape() as tape:
             apart = made.compute_losses(batch, tf.constant([seed, 0]), training=True)["codes"]

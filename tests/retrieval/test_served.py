@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from seminar_tf.config import RetrievalConfig
-from seminar_tf.export.metadata import ModelMetadata
-from seminar_tf.export.signatures import export_ranker
+from seminar_tf.export.inputs import INDEXED
+from seminar_tf.export.ranker_module import RankerModule
 from seminar_tf.features import names
+from seminar_tf.features.lookup import IdLookup
 from seminar_tf.features.vocabulary import feature_sizes
 from seminar_tf.retrieval.codebook import CodebookError
 from seminar_tf.retrieval.prefused_pair_table import PrefusedPairTable
@@ -102,55 +104,70 @@ def test_mixed_precision_searches_as_it_scores():
 
 
 @pytest.fixture(scope="module")
-def vocabularies(tmp_path_factory):
-    return fake.write_vocabularies(tmp_path_factory.mktemp("vocabularies") / "transform")
+def functions(tmp_path_factory):
+    """Makes a real ranker with its tables as asked, and gives what becomes its signatures; each is made once.
+
+    Nothing is saved: that a SavedModel answers as these do is for tests/export and tests/serving/test_without_python.
+    """
+    vocabularies = fake.write_vocabularies(tmp_path_factory.mktemp("vocabularies") / "transform")
+
+    @functools.cache
+    def made(retrieval):
+        sizes = feature_sizes(vocabularies, fake.CONFIG.features)
+        ranker = fake.seminar(sizes, 0)
+        prepare(ranker, retrieval, 0)
+        config = replace(fake.CONFIG, retrieval=retrieval)
+        module = RankerModule(ranker, IdLookup(vocabularies, config.features), sizes, config, fake.TASKS)
+        # Of any size, as they are saved; traced only when they are asked.
+        specs = [{name: tf.TensorSpec([None] * len(x.shape), x.dtype) for name, x in INDEXED.items()}]
+        return {
+            name: tf.function(function, input_signature=specs, autograph=False)
+            for name, function in module.functions().items()
+        }
+
+    return made
 
 
-def exported(folder, vocabularies, retrieval, seed=0):
-    """Signatures of the real ranker exported with its tables as `retrieval` says, and its metadata."""
-    made = fake.seminar(feature_sizes(vocabularies, fake.CONFIG.features), seed)
-    prepare(made, retrieval, seed)
-    counts = np.zeros(made.sizes.items, np.int64)
-    export_ranker(made, vocabularies, replace(fake.CONFIG, retrieval=retrieval), fake.TASKS, folder, counts)
-    return tf.saved_model.load(str(folder)).signatures, ModelMetadata.load(folder)
+def call(function, arrays):
+    return {k: v.numpy() for k, v in function({k: tf.constant(v) for k, v in arrays.items()}).items()}
 
 
-def call(signature, arrays):
-    return {k: v.numpy() for k, v in signature(**{k: tf.constant(v) for k, v in arrays.items()}).items()}
+# XLA compiles each size for seconds. What the batch is made to fit (no candidate, one of them) no table sees.
+SOME = ((3, 30, 20),)
+EVERY = ((1, 9, 1), *SOME, (2, 5, 0))
 
 
 @pytest.mark.parametrize(
-    "retrieval",
+    ("retrieval", "sizes"),
     [
-        RetrievalConfig(tables="float"),
-        RetrievalConfig(),
-        CODES,
-        replace(CODES, search="lookup"),
-        replace(CODES, search="auto"),
+        (RetrievalConfig(tables="float"), SOME),
+        (RetrievalConfig(), EVERY),
+        (CODES, SOME),
+        (replace(CODES, search="lookup"), SOME),
+        (replace(CODES, search="auto"), EVERY),
     ],
     ids=["float", "fused", "decode", "lookup", "auto"],
 )
-def test_the_compiled_signature_gives_the_scores_of_the_plain_one(tmp_path, vocabularies, retrieval):
-    signatures, metadata = exported(tmp_path / "model", vocabularies, retrieval)
-    assert metadata.retrieval == retrieval
-    for rows, length, width in ((1, 9, 1), (3, 30, 20), (2, 5, 0)):
+def test_the_compiled_signature_gives_the_scores_of_the_plain_one(functions, retrieval, sizes):
+    ranker = functions(retrieval)
+    for rows, length, width in sizes:
         batch = fake.batch(np.random.default_rng(width), rows, length, width)
-        plain, compiled = call(signatures["rank_indexed"], batch), call(signatures["rank_indexed_xla"], batch)
+        plain, compiled = call(ranker["rank_indexed"], batch), call(ranker["rank_indexed_xla"], batch)
         for name, scores in plain.items():
             assert scores.shape == (rows, width)
             np.testing.assert_allclose(compiled[name], scores, rtol=1e-4, atol=1e-5)
 
 
-def test_search_history_points_into_the_history_that_was_given(tmp_path, vocabularies):
-    signatures, _ = exported(tmp_path / "model", vocabularies, RetrievalConfig())
+def test_search_history_points_into_the_history_that_was_given(functions):
+    search = functions(RetrievalConfig())["search_history"]
     limit = fake.CONFIG.model.serving_history_length
     batch = fake.batch(np.random.default_rng(3), rows=2, length=limit + 7, width=4)
     batch[names.CANDIDATE_ITEM_ID][1, 3] = 0
-    long = call(signatures["search_history"], batch)
+    long = call(search, batch)
     newest = {**batch} | {
         name: batch[name][:, 7:] for name in (names.HISTORY_ITEM_ID, names.HISTORY_QUERY, names.HISTORY_TIMESTAMP)
     }
-    short = call(signatures["search_history"], newest)
+    short = call(search, newest)
     found = short["pair_position"] >= 0
     np.testing.assert_array_equal(long["pair_position"][found], short["pair_position"][found] + 7)
     np.testing.assert_allclose(long["pair_weight"], short["pair_weight"], rtol=1e-4, atol=1e-6)

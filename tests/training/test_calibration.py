@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,14 @@ LOGITS = np.random.default_rng(0).normal(size=50).astype(np.float32)
 BLUE = (31, 90, 160)
 
 
-class Table(tf.keras.Model):
+class Table:
     """Logits by item id; "like" has the negative ones."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.logits = tf.Variable(LOGITS)
+        self.table = tf.Variable(LOGITS)
 
-    def call(self, batch: dict[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
-        assert training is False
-        logits = tf.gather(self.logits, batch["candidate_item_id"])
+    def logits(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        logits = tf.gather(self.table, batch["candidate_item_id"])
         return {"click": logits, "like": -logits}
 
 
@@ -44,9 +43,9 @@ def _batches(seed: int) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_real_candidates_with_a_known_label_are_read_with_the_present_weights(seed: int) -> None:
     model, arrays = Table(), _batches(seed)
-    reader = CalibrationReader(model, tf.data.Dataset.from_tensor_slices(arrays).batch(5), ("click", "like"))
+    reader = CalibrationReader(model.logits, tf.data.Dataset.from_tensor_slices(arrays).batch(5), ("click", "like"))
     for shift in (0.0, 1.0):
-        model.logits.assign(LOGITS + shift)
+        model.table.assign(LOGITS + shift)
         labels, p = [], []
         for row, column in np.ndindex(23, 4):
             item, label = arrays["candidate_item_id"][row, column], arrays["label_click"][row, column]
@@ -61,7 +60,7 @@ def test_real_candidates_with_a_known_label_are_read_with_the_present_weights(se
 
 def test_a_task_without_labels_writes_nothing_and_one_with_writes_all(tmp_path: Path) -> None:
     data = tf.data.Dataset.from_tensor_slices(_batches(3)).batch(5)
-    write, log = calibration_log(Table(), data, ("click", "like")), TrainingLog(tmp_path)
+    write, log = calibration_log(Table().logits, data, ("click", "like")), TrainingLog(tmp_path)
     write(log, 7)
     log.flush()
     events = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()

@@ -92,7 +92,10 @@ def test_mixed_precision_computes_in_half_and_restores(stage: str, half: tf.DTyp
         assert float(loss) != float(exact[name])
         np.testing.assert_allclose(float(loss), float(exact[name]), rtol=0.03)
     tf.keras.mixed_precision.set_global_policy(f"mixed_{half.name}")
-    assert all(np.isfinite(list(step.values())).all() for step in _steps(model))
+    # A scaled loss (float16) may skip steps in the graph; bfloat16 differs from float32 in types alone, which eager
+    # steps show without a trace.
+    model.run_eagerly = half == tf.bfloat16
+    assert all(np.isfinite(list(step.values())).all() for step in _steps(model, (10, 10)))
     TrainingState(tmp_path, model).save()
     other = _model(stage, TRAIN)
     assert TrainingState(tmp_path, other).resumed
