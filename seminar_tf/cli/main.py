@@ -21,6 +21,7 @@ _COMMANDS = {
     "predict": ("predict", "Rank items for a real user over gRPC and print the titles."),
     "serve": ("serve", "Serve a pushed model over gRPC, with TensorFlow Serving's API."),
     "gateway": ("gateway", "Keep histories and rank with them over gRPC."),
+    "delete-users": ("delete_users", "Delete users from a gateway's store of histories."),
     "bench": ("bench", "Measure a server under load: rate, latencies, errors."),
     "demo": ("demo", "Generate data, run the pipeline, answer a request: the tour."),
 }
