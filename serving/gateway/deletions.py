@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _PATTERN = "span-*/deletions/*.parquet"
 
@@ -93,7 +94,9 @@ def _rows(file: Path) -> Iterable[tuple[str, int]]:
         yield user, moment
 
 
-def _is_other_text(kind: object) -> bool:
+def _is_other_text(kind: Any) -> bool:
     import pyarrow as pa
 
-    return pa.types.is_large_string(kind) or (pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type))
+    return bool(pa.types.is_large_string(kind)) or (
+        pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type)
+    )

@@ -97,12 +97,12 @@ class SQLiteStore(HistoryStore):
             with self._file.transaction(db, "BEGIN IMMEDIATE"):
                 row = db.execute("SELECT user, head FROM user WHERE user_id = ?", (name,)).fetchone()
                 if until is None:
-                    newest = 0 if row is None else self._newest(db, *row)
+                    newest = 0 if row is None else self._newest(db, row[0], row[1])
                     deleted, until = row is not None, max(self.now_ms(), newest)
                     if row is not None:
                         self._delete_all(db, row[0])
                 else:
-                    deleted = row is not None and self._delete_until(db, *row, until)
+                    deleted = row is not None and self._delete_until(db, row[0], row[1], until)
                 db.execute(
                     "INSERT INTO tombstone VALUES (?, ?) "
                     "ON CONFLICT (key) DO UPDATE SET until = max(until, excluded.until)",
