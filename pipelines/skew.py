@@ -34,6 +34,7 @@ from serving.gateway import ranker
 from serving.gateway.events import Event, History
 from serving.gateway.options import GatewayOptions
 from serving.gateway.sqlite_store import SQLiteStore
+from serving.gateway.store import HistoryStore
 from serving.gateway.validation import Ranking
 
 import tensorflow as tf  # isort: skip
@@ -194,7 +195,7 @@ def _lookup(model: str | Path, metadata: ModelMetadata) -> Iterator[IdLookup]:
         yield IdLookup(folder, config)
 
 
-def _replay(store: SQLiteStore, key: str, raw: RawUsers, request: Request, length: int) -> History:
+def _replay(store: HistoryStore, key: str, raw: RawUsers, request: Request, length: int) -> History:
     """What the store gives of a user after the events that the request sees came in, the later half first."""
     rows = raw.events[request.user.decode("utf-8")][: request.position]
     events = [Event(f"{n:08d}", item, query, moment) for n, (moment, item, query) in enumerate(rows)]

@@ -18,8 +18,8 @@ from seminar_tf.models.id_rows import UNKNOWN, IdSpace, carry_over, earlier_rows
 from seminar_tf.models.psu import PSU
 from seminar_tf.models.table_ranker import TableRanker
 
-# Fields of ModelConfig that weights do not depend on.
-_FREE = ("history_length", "serving_history_length", "top_k", "freeze_tables", "freeze_projections", "dropout")
+# Fields of ModelConfig that neither weights nor their order depend on (Keras lists those that train first).
+_FREE = ("history_length", "serving_history_length", "top_k", "dropout")
 
 
 class WarmStartError(ValueError):

@@ -78,7 +78,7 @@ def old_psu(seed=5):
     return PSU(toy.CONFIG, toy.TRAIN, OLD_SIZES, items, queries, seed)
 
 
-def old_seminar(seed=5):
+def old_seminar(frozen, seed=5):
     rng = np.random.default_rng(seed)
     mask = rng.random((OLD_SIZES.items, 3)) < 0.7
     mask[0] = False
@@ -89,7 +89,8 @@ def old_seminar(seed=5):
         query=rng.normal(size=(OLD_SIZES.queries, toy.CONFIG.dim)).astype(np.float32),
     )
     items = resized(toy.item_features(3), OLD_SIZES.items)
-    model = Seminar(toy.CONFIG, OLD_SIZES, ("click",), tables, items, seed)
+    config = dataclasses.replace(toy.CONFIG, freeze_tables=frozen)
+    model = Seminar(config, OLD_SIZES, ("click",), tables, items, seed)
     for variable in model.trainable_variables:
         if variable is not model.pairs.item_table:
             variable.assign(rng.normal(size=variable.shape).astype(np.float32))
@@ -137,7 +138,7 @@ def test_a_psu_keeps_the_rows_of_known_ids_and_starts_the_others_as_ever():
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_seminar_keeps_what_was_fine_tuned(frozen):
-    earlier, tables = old_seminar(), toy.tables(4)
+    earlier, tables = old_seminar(frozen), toy.tables(4)
     made = [toy.seminar(seed=7, start=tables, freeze_tables=frozen) for _ in range(2)]
     fresh, model = made
     start_ranker(model, served_variables(model), earlier, served_variables(earlier), ROWS)
