@@ -50,6 +50,7 @@ _INGEST_CODE = ("components/behavior_example_gen", "seminar_tf/data", "seminar_t
 _DRIFT_CODE = ("components/drift", "components/resolvers/lineage.py", "seminar_tf/data/columns.py")
 _TRANSFORM_CODE = ("pipelines/transform.py", "seminar_tf/features")
 _TRAINER_CODE = (
+    "components/trainer",
     "pipelines/trainers",
     "seminar_tf/encoders",
     "seminar_tf/evaluation",
