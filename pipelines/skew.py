@@ -162,7 +162,7 @@ def _read(
     parts = []
     seen: set[tuple[object, ...]] = set()
     for file in (file for span in spans for file in table_files(path, span, table)):
-        part = pq.read_table(file, partitioning=None)
+        part = _canonical(pq.read_table(file, partitioning=None))
         if users is not None:
             part = part.filter(pc.is_in(part["user_id"], value_set=pa.array(sorted(users), pa.string())))
         keep = [name for name in part.column_names if not name.startswith(("label_", "is_target"))]
@@ -176,6 +176,19 @@ def _read(
     if not parts:
         return pa.table({name: pa.array([], pa.string()) for name in columns})
     return pa.concat_tables(parts)
+
+
+def _canonical(table: pa.Table) -> pa.Table:
+    """The columns that are read here in their canonical types, the others as they are."""
+    kinds = dict.fromkeys(("user_id", "item_id", "query"), pa.string())
+    kinds |= {"timestamp": pa.int64(), "attributes": pa.list_(pa.string())}
+    fields = [pa.field(f.name, kinds.get(f.name, f.type)) for f in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def _tensor(value: np.ndarray) -> tf.Tensor:
+    # Of an array of no strings TensorFlow would not know that they are strings.
+    return tf.constant(value, tf.string if value.dtype == np.object_ else None)
 
 
 @contextmanager
@@ -221,15 +234,15 @@ def _training_batch(request: Request, drawn: np.ndarray, known: bool) -> dict[st
 def _compare_features(
     found: Skew, request: Request, trained: dict[str, np.ndarray], served: dict[str, np.ndarray], lookup: IdLookup
 ) -> None:
-    items = tf.constant(served[names.HISTORY_ITEM_ID])
+    items = _tensor(served[names.HISTORY_ITEM_ID])
     ids = {
         names.HISTORY_ITEM_ID: lookup.items(items).numpy(),
-        names.HISTORY_QUERY: lookup.history_queries(tf.constant(served[names.HISTORY_QUERY]), items).numpy(),
+        names.HISTORY_QUERY: lookup.history_queries(_tensor(served[names.HISTORY_QUERY]), items).numpy(),
         names.HISTORY_TIMESTAMP: served[names.HISTORY_TIMESTAMP],
-        names.CANDIDATE_ITEM_ID: lookup.items(tf.constant(served[names.CANDIDATE_ITEM_ID])).numpy(),
-        names.QUERY: lookup.queries(tf.constant(served[names.QUERY])).numpy(),
+        names.CANDIDATE_ITEM_ID: lookup.items(_tensor(served[names.CANDIDATE_ITEM_ID])).numpy(),
+        names.QUERY: lookup.queries(_tensor(served[names.QUERY])).numpy(),
         names.REQUEST_TIMESTAMP: served[names.REQUEST_TIMESTAMP],
-        names.USER_ATTRIBUTES: lookup.attributes(tf.constant(served[names.USER_ATTRIBUTES])).numpy(),
+        names.USER_ATTRIBUTES: lookup.attributes(_tensor(served[names.USER_ATTRIBUTES])).numpy(),
     }
     for name, expected in trained.items():
         # Padding is nothing: a user without attributes has none, however many zeros stand for them.
@@ -272,7 +285,7 @@ def _compare_scores(
     scores = {
         name: {
             task: value.numpy()
-            for task, value in loaded.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()}).items()
+            for task, value in loaded.signatures[name](**{key: _tensor(array) for key, array in inputs.items()}).items()
         }
         for name, inputs in roads.items()
     }

@@ -19,7 +19,7 @@ import tensorflow as tf
 from seminar_tf.config import ModelConfig, PipelineConfig
 from seminar_tf.config_io import from_json, to_json
 from seminar_tf.data.dataset import DatasetSpec
-from seminar_tf.export.metadata import MetadataError, ModelMetadata
+from seminar_tf.export.metadata import ModelMetadata
 from seminar_tf.export.ranker_module import served_variables
 from seminar_tf.export.restored import restore_ranker
 from seminar_tf.features import names
@@ -83,7 +83,8 @@ def usable(folder: str, stage: str, config: PipelineConfig, spec: DatasetSpec) -
         return ""
     try:
         wrong = _psu_differences(folder, config, spec) if stage == "psu" else _ranker_differences(folder, config, spec)
-    except (OSError, MetadataError) as error:
+    except (OSError, ValueError) as error:
+        # Missing, of before such files were written, or with keys that are no more.
         wrong = [str(error)]
     if not wrong:
         logger.info("warm start of %s from %s", stage, folder)

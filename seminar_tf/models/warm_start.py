@@ -110,14 +110,14 @@ def start_ranker(
     was, now = earlier.pairs.channels, model.pairs.channels
     if was != now:
         raise WarmStartError(f"item channels were {', '.join(was)} and are {', '.join(now)}.")
-    today = np.asarray(model.pairs.item_table)
-    start_from(variables, [np.asarray(v) for v in earlier_variables], ranker_tables(model), rows)
+    today = model.pairs.item_table.numpy()
+    start_from(variables, [variable.numpy() for variable in earlier_variables], ranker_tables(model), rows)
     if model.pairs.item_table.trainable:
         of_items = rows["items"]
         known = of_items != UNKNOWN
         had = np.zeros((len(of_items), len(now)), bool)
-        had[known] = np.asarray(earlier.pairs.item_mask)[of_items[known]]
-        merged = np.where((had | ~known[:, np.newaxis])[..., np.newaxis], np.asarray(model.pairs.item_table), today)
+        had[known] = earlier.pairs.item_mask.numpy()[of_items[known]]
+        merged = np.where((had | ~known[:, np.newaxis])[..., np.newaxis], model.pairs.item_table.numpy(), today)
         model.pairs.item_table.assign(merged)
 
 
