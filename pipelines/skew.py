@@ -135,16 +135,22 @@ def check_skew(
 def read_users(path: str | Path, span: int, users: set[str]) -> RawUsers:
     """Reads users' events and attributes out of the canonical tables of spans up to `span`.
 
-    Events about items that no table has are left out, and rows that are there twice: ingestion rejects them too.
+    Events about items that no table has are left out, rows that are there twice, and what a deletion asks to forget:
+    ingestion leaves them out too.
     """
     spans = [n for n in find_spans(path) if n <= span]
     catalog = _read(path, spans, "items", ["item_id"])["item_id"]
     wanted = ["user_id", "timestamp", "query", "item_id"]
     events = _read(path, spans, "events", wanted, users)
     events = events.filter(pc.is_in(events["item_id"], value_set=pc.unique(catalog)))
+    gone: dict[str, int] = {}
+    asked = _read(path, spans, "deletions", ["user_id", "timestamp"], users)
+    for user, moment in zip(asked["user_id"].to_pylist(), asked["timestamp"].to_pylist()):
+        gone[user] = max(moment, gone.get(user, 0))
     by_user: dict[str, list[tuple[int, str, str]]] = {user: [] for user in users}
     for user, moment, query, item in zip(*(events[name].to_pylist() for name in wanted)):
-        by_user[user].append((moment, item, query or ""))
+        if moment > gone.get(user, -1):
+            by_user[user].append((moment, item, query or ""))
     for rows in by_user.values():
         rows.sort(key=lambda row: row[0])
     attributes: dict[str, Sequence[str]] = {}

@@ -71,8 +71,8 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
                 distances, found = comparing.compare(today, before, config)
                 unmeasured = {*config.categorical, *config.numeric} - {distance.feature for distance in distances}
                 if unmeasured:
-                    told = ", ".join(sorted(unmeasured))
-                    logger.warning("drift of span %d: not compared, as one span has no values: %s", span, told)
+                    listed = ", ".join(sorted(unmeasured))
+                    logger.warning("drift of span %d: not compared, as one span has no values: %s", span, listed)
                 _write(Path(anomalies_of.uri) / ANOMALIES_FILE, text_format.MessageToString(found).encode())
         else:
             logger.info("drift of span %d: there is no span before it.", span)

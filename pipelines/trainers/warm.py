@@ -135,7 +135,8 @@ def write_psu(folder: Path, model: PSU, numeric: tuple[str, ...], transform_dir:
         shutil.copyfile(vocabulary_path(transform_dir, name), vocabularies / name)
     weights = {str(n): variable.numpy() for n, variable in enumerate(served_variables(model))}
     save_npz(folder / FOLDER / _WEIGHTS, weights)
-    facts = PsuFacts(model.config, model.sizes, model.channels, numeric)
+    # Keras wraps a model's tuples.
+    facts = PsuFacts(model.config, model.sizes, tuple(model.channels), numeric)
     (folder / FOLDER / _FACTS).write_text(to_json(facts), encoding="utf-8")
 
 
@@ -147,7 +148,7 @@ def fill_psu(model: PSU, folder: str, transform_dir: str) -> None:
     """
     earlier = Path(folder) / FOLDER
     facts = _facts(folder)
-    if facts.channels != model.channels:
+    if facts.channels != tuple(model.channels):
         # What the data can fill is known only now.
         was, now = ", ".join(facts.channels), ", ".join(model.channels)
         raise WarmStartError(f"{folder}: item channels were {was} and are {now}. {_ADVICE}")

@@ -107,7 +107,7 @@ def start_ranker(
     Raises:
       WarmStartError: other channels, or weights of other shapes.
     """
-    was, now = earlier.pairs.channels, model.pairs.channels
+    was, now = tuple(earlier.pairs.channels), tuple(model.pairs.channels)
     if was != now:
         raise WarmStartError(f"item channels were {', '.join(was)} and are {', '.join(now)}.")
     today = model.pairs.item_table.numpy()
