@@ -1,8 +1,8 @@
 """The pipeline: from the canonical tables to a pushed, versioned SavedModel.
 
-BehaviorExampleGen -> StatisticsGen, ImportSchemaGen, ExampleValidator -> Transform -> Trainer (PSU) -> Trainer
-(SEMINAR or a rival, restoring the PSU's tables) -> Quantizer (the tables that are served) -> RecallEvaluator (against
-exact attention) and Evaluator (against the last blessed model) -> Pusher.
+BehaviorExampleGen -> StatisticsGen, ImportSchemaGen, ExampleValidator, DriftCheck -> Transform -> Trainer (PSU) ->
+Trainer (SEMINAR or a rival, restoring the PSU's tables) -> Quantizer (the tables that are served) -> RecallEvaluator
+(against exact attention) and Evaluator (against the last blessed model) -> Pusher.
 """
 
 from __future__ import annotations
@@ -21,14 +21,19 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.proto import pusher_pb2, transform_pb2
 from tfx.types import standard_artifacts
 
 from components.behavior_example_gen.component import BehaviorExampleGen
+from components.drift.artifacts import SpanStatistics
+from components.drift.component import DriftCheck
 from components.evaluator.eval_config import eval_config
 from components.pusher.component import Pusher
 from components.quantizer.component import Quantizer
 from components.recall_evaluator.component import RecallEvaluator
+from components.resolvers.earlier_models import EarlierBlessedStrategy
+from components.resolvers.earlier_statistics import EarlierSpanStrategy
+from components.trainer.component import Trainer
 from pipelines import schema
 from pipelines.beam_arguments import beam_arguments
 from pipelines.fingerprint import code_fingerprint
@@ -42,8 +47,10 @@ SEMINAR_ID = "SEMINAR"
 
 # What each stage's result depends on. An edit elsewhere leaves its cached outputs good.
 _INGEST_CODE = ("components/behavior_example_gen", "seminar_tf/data", "seminar_tf/features")
+_DRIFT_CODE = ("components/drift", "components/resolvers/lineage.py", "seminar_tf/data/columns.py")
 _TRANSFORM_CODE = ("pipelines/transform.py", "seminar_tf/features")
 _TRAINER_CODE = (
+    "components/trainer",
     "pipelines/trainers",
     "seminar_tf/encoders",
     "seminar_tf/evaluation",
@@ -93,12 +100,13 @@ def push_dir(config: PipelineConfig) -> Path:
     return Path(config.root).resolve() / "serving" / config.serving.model_name
 
 
-def create_pipeline(config: PipelineConfig, enable_cache: bool = True) -> Pipeline:
+def create_pipeline(config: PipelineConfig, enable_cache: bool = True, span: int | None = None) -> Pipeline:
     """Builds the pipeline.
 
     Args:
       config: the whole configuration; `config.data.path` must hold a canonical dataset.
       enable_cache: take outputs of earlier executions with equal inputs, parameters and code.
+      span: the span to run for, as if there were no later ones; None takes the newest there is.
 
     Returns:
       A pipeline for any TFX runner.
@@ -106,24 +114,25 @@ def create_pipeline(config: PipelineConfig, enable_cache: bool = True) -> Pipeli
     Raises:
       DatasetError: the dataset is missing or malformed.
     """
-    spec = describe(config.data.path)
+    spec = describe(config.data.path, span)
     metadata_path(config).parent.mkdir(parents=True, exist_ok=True)
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(artifacts_dir(config)),
-        components=_components(config, spec),
+        components=_components(config, spec, span),
         enable_cache=enable_cache,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(metadata_path(config))),
         beam_pipeline_args=beam_arguments(config.beam_args),
     )
 
 
-def _components(config: PipelineConfig, spec: DatasetSpec) -> list[BaseNode]:
+def _components(config: PipelineConfig, spec: DatasetSpec, span: int | None) -> list[BaseNode]:
     root = Path(config.root).resolve()
     example_gen = BehaviorExampleGen(
         data=dataclasses.replace(config.data, path=str(Path(config.data.path).resolve())),
         features=config.features,
         dataset=spec,
+        span=span,
         now_ms=config.data.now_ms,
         code=code_fingerprint(*_INGEST_CODE),
     )
@@ -136,6 +145,7 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[BaseNode]:
     validator = tfx_components.ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
     )
+    drift = _drift(config, example_gen)
     transform = tfx_components.Transform(
         examples=example_gen.outputs["examples"],
         schema=schema_gen.outputs["schema"],
@@ -149,8 +159,12 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[BaseNode]:
         # StatisticsGen has looked at the same rows already.
         disable_statistics=True,
     )
-    psu = _trainer(config, spec, transform, "psu").with_id(PSU_ID)
-    seminar = _trainer(config, spec, transform, "seminar", base_model=psu.outputs["model"]).with_id(SEMINAR_ID)
+    if drift:
+        # A blocked span is neither transformed nor trained on.
+        transform.add_upstream_node(drift[-1])
+    earlier = _earlier_models(config, example_gen)
+    psu = _trainer(config, spec, transform, "psu", earlier).with_id(PSU_ID)
+    seminar = _trainer(config, spec, transform, "seminar", earlier, psu.outputs["model"]).with_id(SEMINAR_ID)
     quantizer = Quantizer(
         model=seminar.outputs["model"],
         transform_graph=transform.outputs["transform_graph"],
@@ -186,10 +200,44 @@ def _components(config: PipelineConfig, spec: DatasetSpec) -> list[BaseNode]:
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(push_dir(config)))
         ),
     )
+    warm = [] if earlier is None else [earlier]
     return [
-        example_gen, statistics_gen, schema_gen, validator, transform, psu, seminar, quantizer, recall, blessed,
-        evaluator, pusher,
+        example_gen, statistics_gen, schema_gen, validator, *drift, *warm, transform, psu, seminar, quantizer, recall,
+        blessed, evaluator, pusher,
     ]  # fmt: skip
+
+
+def _drift(config: PipelineConfig, example_gen: BehaviorExampleGen) -> list[BaseNode]:
+    """The check of the newest span against the one before, last; none where it is off."""
+    if config.drift.action == "off":
+        return []
+    earlier = Resolver(
+        strategy_class=EarlierSpanStrategy,
+        examples=example_gen.outputs["examples"],
+        statistics=types.Channel(type=SpanStatistics),
+    ).with_id("EarlierSpan")
+    check = DriftCheck(
+        examples=example_gen.outputs["examples"],
+        baseline=earlier.outputs["statistics"],
+        path=str(Path(config.data.path).resolve()),
+        config=config.drift,
+        code=code_fingerprint(*_DRIFT_CODE),
+    )
+    return [earlier, check]
+
+
+def _earlier_models(config: PipelineConfig, example_gen: BehaviorExampleGen) -> Resolver | None:
+    """Finds what a warm start starts from; None where there is to be none."""
+    if config.continuous.warm_start == "off":
+        return None
+    return Resolver(
+        strategy_class=EarlierBlessedStrategy,
+        examples=example_gen.outputs["examples"],
+        model=types.Channel(type=standard_artifacts.Model),
+        model_blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+        psu=types.Channel(type=standard_artifacts.Model),
+        seminar=types.Channel(type=standard_artifacts.Model),
+    ).with_id("EarlierModels")
 
 
 def _serving_part(config: PipelineConfig) -> PipelineConfig:
@@ -217,8 +265,9 @@ def _trainer(
     spec: DatasetSpec,
     transform: tfx_components.Transform,
     stage: str,
+    earlier: Resolver | None,
     base_model: types.Channel | None = None,
-) -> tfx_components.Trainer:
+) -> Trainer:
     """A Trainer of one stage, `psu` or `seminar`.
 
     It is given only the parts of the configuration that its result depends on, lest a new evaluation threshold
@@ -226,7 +275,14 @@ def _trainer(
     """
     # Pretraining knows nothing of rankers: all of them start from one PSU.
     pretrained = dataclasses.replace(config.model, ranker=SEMINAR, rivals=RivalsConfig())
-    relevant = PipelineConfig(root="", seed=config.seed, features=config.features, model=pretrained, psu=config.psu)
+    relevant = PipelineConfig(
+        root="",
+        seed=config.seed,
+        features=config.features,
+        model=pretrained,
+        psu=config.psu,
+        continuous=config.continuous,
+    )
     code: tuple[str, ...] = _TRAINER_CODE
     if stage == "seminar":
         code += _EXPORT_CODE + (_RETRIEVAL_CODE if config.retrieval.train_codes else ())
@@ -234,19 +290,19 @@ def _trainer(
         relevant = dataclasses.replace(
             served,
             psu=config.psu,
+            continuous=config.continuous,
             # Whether a target is an event or a candidate of a logged request.
             data=DataConfig(targets=config.data.targets),
             seminar=config.seminar,
             # How a model is served is the Quantizer's affair, unless it is to be trained for it.
             retrieval=served.retrieval if config.retrieval.train_codes else RetrievalConfig(tables="float"),
         )
-    return tfx_components.Trainer(
+    return Trainer(
         run_fn=f"pipelines.trainers.{stage}.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         base_model=base_model,
-        train_args=trainer_pb2.TrainArgs(splits=["train"]),
-        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+        warm_model=None if earlier is None else earlier.outputs[stage],
         custom_config={
             "config": to_json(relevant),
             "dataset": to_json(spec),

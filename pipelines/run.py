@@ -22,7 +22,11 @@ _SHOWN = ("ndcg_at_5", "ndcg_at_10", "ndcg_at_50", "hit_at_10", "mrr")
 
 
 def run_pipeline(
-    config: PipelineConfig, console: Console, enable_cache: bool = True, verbose: bool = False
+    config: PipelineConfig,
+    console: Console,
+    enable_cache: bool = True,
+    verbose: bool = False,
+    span: int | None = None,
 ) -> RunReport:
     """Runs every component on this machine.
 
@@ -31,6 +35,7 @@ def run_pipeline(
       console: where progress is printed.
       enable_cache: take outputs of earlier equal executions.
       verbose: print log records too, not only to the log file.
+      span: the span to run for; None takes the newest.
 
     Returns:
       The run's report, also written to `<root>/report`.
@@ -45,7 +50,7 @@ def run_pipeline(
     log.parent.mkdir(parents=True, exist_ok=True)
     aside = contextlib.nullcontext() if verbose else native_stderr_to(log)
     with logs_to(log, verbose), aside:
-        pipeline = create_pipeline(config, enable_cache)
+        pipeline = create_pipeline(config, enable_cache, span)
         with ComponentProgress(console) as progress:
             runner = LocalRunner(progress.on_start, progress.on_end)
             try:

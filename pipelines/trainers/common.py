@@ -8,13 +8,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from pipelines.trainers import warm
 from seminar_tf.config import PipelineConfig, TrainConfig
 from seminar_tf.config_io import from_json, to_json
 from seminar_tf.data.dataset import DatasetSpec, uses_requests
@@ -44,6 +45,7 @@ class TrainerInputs:
       files: transformed files by split.
       transform_dir: the TransformGraph artifact's folder.
       base_model: the PSU's SavedModel folder; "" for the PSU itself.
+      warm_model: folder of the earlier model of this stage that training starts from; "" starts from scratch.
       output_dir: SavedModel to write.
       run_dir: TensorBoard logs and training.json go here.
       state_dir: this run's own state folder, named by all that its result depends on.
@@ -55,14 +57,18 @@ class TrainerInputs:
     files: dict[str, list[str]]
     transform_dir: str
     base_model: str
+    warm_model: str
     output_dir: Path
     run_dir: Path
     state_dir: Path
 
     @property
     def train(self) -> TrainConfig:
-        """The stage's section of the configuration."""
-        return self.config.psu if self.stage == "psu" else self.config.seminar
+        """The stage's section of the configuration; its epochs are those of a warm start where this is one."""
+        section = self.config.psu if self.stage == "psu" else self.config.seminar
+        if self.warm_model and section.warm_epochs >= 0:
+            return replace(section, epochs=section.warm_epochs)
+        return section
 
     @property
     def sizes(self) -> FeatureSizes:
@@ -87,12 +93,14 @@ def trainer_inputs(fn_args: Any, stage: str) -> TrainerInputs:
     """Resolves TFX's arguments.
 
     Args:
-      fn_args: tfx.components.FnArgs; custom_config has `config`, `dataset`, `state_dir` and `code`.
+      fn_args: tfx.components.FnArgs; custom_config has `config`, `dataset`, `state_dir` and `code`, and `warm_model`
+        where there is an earlier model to start from.
       stage: psu or seminar.
 
     Raises:
       ValueError: custom_config lacks a key.
       RecordError: a split that training needs has no file.
+      WarmStartError: the earlier model is built otherwise, and the configuration says to refuse it.
     """
     custom = dict(fn_args.custom_config or {})
     missing = sorted({"config", "dataset", "state_dir", "code"} - set(custom))
@@ -106,8 +114,16 @@ def trainer_inputs(fn_args: Any, stage: str) -> TrainerInputs:
             raise RecordError(f"no file of split {split} beside {', '.join(fn_args.train_files)}.")
     base_model = str(fn_args.base_model or "")
     described = [f"{file}:{os.path.getsize(file)}" for split in names.SPLITS for file in files[split]]
+    warm_model = warm.usable(custom.get("warm_model", ""), stage, config, spec)
     key = state_key(
-        stage, to_json(config), to_json(spec), described, str(fn_args.transform_graph_path), base_model, custom["code"]
+        stage,
+        to_json(config),
+        to_json(spec),
+        described,
+        str(fn_args.transform_graph_path),
+        base_model,
+        custom["code"],
+        warm_model,
     )
     return TrainerInputs(
         stage=stage,
@@ -116,6 +132,7 @@ def trainer_inputs(fn_args: Any, stage: str) -> TrainerInputs:
         files=files,
         transform_dir=str(fn_args.transform_graph_path),
         base_model=base_model,
+        warm_model=warm_model,
         output_dir=Path(fn_args.serving_model_dir),
         run_dir=Path(fn_args.model_run_dir),
         state_dir=Path(custom["state_dir"]) / stage / key,
@@ -166,8 +183,8 @@ def write_staged(target: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_report(inputs: TrainerInputs, result: TrainingResult, resumed: bool) -> None:
-    """Writes training.json: epochs, steps, rows, losses, seconds, eval metrics, and a record for each epoch."""
-    report = {"stage": inputs.stage, "resumed": resumed, **asdict(result)}
+    """Writes training.json: earlier model, epochs, steps, rows, losses, seconds, eval metrics, each epoch's record."""
+    report = {"stage": inputs.stage, "warm_start": inputs.warm_model, "resumed": resumed, **asdict(result)}
     inputs.run_dir.mkdir(parents=True, exist_ok=True)
     partial = inputs.run_dir / f".{REPORT}.part"
     partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipelines.trainers import warm
 from pipelines.trainers.common import (
     TrainerInputs,
     item_labels,
@@ -52,15 +53,20 @@ def run_fn(fn_args: Any) -> None:
     with precision(inputs.train):
         with strategy.scope():
             model = build()
+        if inputs.warm_model:
+            fill = partial(warm.fill_psu, folder=inputs.warm_model, transform_dir=inputs.transform_dir)
+            warm.start(model, build, fill, warm.passage(inputs.state_dir, task))
+        with strategy.scope():
             compile_model(model, inputs.train)
         state = TrainingState(inputs.state_dir, model, task)
         result = _train(inputs, model, state, items, queries)
-        tables = state.alone(build).channel_tables()
-        if not inputs.train.epochs:
+        alone = state.alone(build)
+        tables = alone.channel_tables()
+        if not (inputs.train.epochs or inputs.warm_model):
             # Nothing was pretrained: SEMINAR takes the untrained encoders' vectors, and starts all else by itself.
             tables = replace(tables, weights={})
     if task.is_chief:
-        write_staged(inputs.output_dir, lambda folder: _write_model(folder, tables, items, queries))
+        write_staged(inputs.output_dir, lambda folder: _write_model(inputs, folder, alone, tables, items, queries))
         _write_projector(inputs, tables, items)
         write_report(inputs, result, state.resumed)
     barrier(strategy)
@@ -116,12 +122,15 @@ class ItemVectors(tf.Module):
         return {"vectors": tf.gather(self._item, known), "present": tf.gather(self._mask, known)}
 
 
-def _write_model(folder: Path, tables: ChannelTables, items: ItemFeatures, queries: QueryFeatures) -> None:
+def _write_model(
+    inputs: TrainerInputs, folder: Path, model: PSU, tables: ChannelTables, items: ItemFeatures, queries: QueryFeatures
+) -> None:
     module = ItemVectors(tables)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.lookup})
     tables.save(folder / TABLES_FILE)
     items.save(folder / ITEMS_FILE)
     queries.save(folder / QUERIES_FILE)
+    warm.write_psu(folder, model, inputs.spec.numeric, inputs.transform_dir)
 
 
 def _write_projector(inputs: TrainerInputs, tables: ChannelTables, items: ItemFeatures) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipelines.trainers import warm
 from pipelines.trainers.common import TrainerInputs, precision, start, trainer_inputs, write_report
 from pipelines.trainers.psu import ITEMS_FILE, QUERIES_FILE, TABLES_FILE
 from seminar_tf.evaluation.metrics import ndcg_name
@@ -59,6 +60,10 @@ def run_fn(fn_args: Any) -> None:
     with precision(inputs.train):
         with strategy.scope():
             model = build()
+        if inputs.warm_model:
+            fill = partial(warm.fill_ranker, folder=inputs.warm_model, transform_dir=inputs.transform_dir)
+            warm.start(model, build, fill, warm.passage(inputs.state_dir, task))
+        with strategy.scope():
             if isinstance(model, Seminar) and inputs.config.retrieval.train_codes:
                 start_codes(model, inputs.config.retrieval, inputs.config.seed)
             compile_model(model, inputs.train)

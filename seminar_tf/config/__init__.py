@@ -3,6 +3,7 @@
 Symbols (L, K, d, H, N) are those of the paper (arXiv 2407.10714) and of docs/model.md.
 """
 
+from seminar_tf.config.continuous import ContinuousConfig, DriftConfig
 from seminar_tf.config.data import DataConfig, FeatureConfig
 from seminar_tf.config.model import RANKERS, SEMINAR, ModelConfig
 from seminar_tf.config.pipeline import PipelineConfig
@@ -15,7 +16,9 @@ __all__ = [
     "RANKERS",
     "SEMINAR",
     "STRATEGIES",
+    "ContinuousConfig",
     "DataConfig",
+    "DriftConfig",
     "EvaluationConfig",
     "FeatureConfig",
     "ModelConfig",

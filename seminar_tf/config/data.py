@@ -19,6 +19,10 @@ class DataConfig:
       targets: `events` (every pair is a target, negatives are drawn), `requests` (logged impressions with
         their labels), or `auto`: requests where the dataset has any.
       target_spans: `all` or `newest`: which spans' events may be targets; older spans then only give history.
+      window_spans: a rolling window: events of the newest so many spans may be targets, those numbered
+        n - window_spans + 1 to n, whether all of them exist or not; older ones only give history. 0 takes all.
+      eval_spans: `all`, or `newest`: with `leave_last_out`, only users whose last target is of the newest span are held
+        out, so that a model is judged by the newest day; the others' targets are all train.
       min_history: a target needs at least this many visible pairs.
       max_targets_per_user: newest train targets kept per user; 0 keeps all.
       now_ms: events after this moment (ms since 1970, UTC) are rejected as in the future; 0 is the moment of ingestion.
@@ -31,6 +35,8 @@ class DataConfig:
     test_from_ms: int = 0
     targets: str = "auto"
     target_spans: str = "all"
+    window_spans: int = 0
+    eval_spans: str = "all"
     min_history: int = 1
     max_targets_per_user: int = 0
     now_ms: int = 0
@@ -40,7 +46,13 @@ class DataConfig:
         check(self.split in ("leave_last_out", "time"), "data.split", self.split, "leave_last_out or time")
         check(self.targets in ("auto", "events", "requests"), "data.targets", self.targets, "auto, events or requests")
         check(self.target_spans in ("all", "newest"), "data.target_spans", self.target_spans, "all or newest")
+        check(self.eval_spans in ("all", "newest"), "data.eval_spans", self.eval_spans, "all or newest")
+        check(self.window_spans >= 0, "data.window_spans", self.window_spans, "0 or more")
+        alone = "0, as data.target_spans is newest"
+        check(self.target_spans == "all" or not self.window_spans, "data.window_spans", self.window_spans, alone)
         if self.split == "time":
+            whole = "all, as data.split is time: set eval_from_ms and test_from_ms in its place"
+            check(self.eval_spans == "all", "data.eval_spans", self.eval_spans, whole)
             check(
                 0 < self.eval_from_ms < self.test_from_ms,
                 "data.eval_from_ms",

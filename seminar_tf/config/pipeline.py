@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from seminar_tf.config.continuous import ContinuousConfig, DriftConfig
 from seminar_tf.config.data import DataConfig, FeatureConfig
 from seminar_tf.config.model import SEMINAR, ModelConfig
 from seminar_tf.config.release import EvaluationConfig, ServingConfig
@@ -27,6 +28,8 @@ class PipelineConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
+    continuous: ContinuousConfig = field(default_factory=ContinuousConfig)
+    drift: DriftConfig = field(default_factory=DriftConfig)
     beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)
 
     def __post_init__(self) -> None:

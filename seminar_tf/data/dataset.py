@@ -67,19 +67,24 @@ def find_spans(path: str | Path) -> tuple[int, ...]:
     return tuple(sorted(int(match.group(1)) for match in found if match))
 
 
-def describe(path: str | Path) -> DatasetSpec:
+def describe(path: str | Path, span: int | None = None) -> DatasetSpec:
     """Reads the schemas of every span.
 
     Args:
       path: dataset folder.
+      span: the last span to look at, so that a run for it does not depend on later ones; None looks at all.
 
     Returns:
       The dataset's spec.
 
     Raises:
-      DatasetError: no span, no events or items table, a missing column or one of the wrong type.
+      DatasetError: no span, or not the one asked for, no events or items table, a missing column or one of the wrong
+        type.
     """
     spans = find_spans(path)
+    if span is not None and span not in spans:
+        raise DatasetError(f"{path} has no span-{span}; it has {', '.join(f'span-{n}' for n in spans) or 'none'}.")
+    spans = tuple(found for found in spans if span is None or found <= span)
     if not spans:
         raise DatasetError(
             f"{path}: no span found. Expected {path}/span-1/events/*.parquet and so on; see docs/data.md."

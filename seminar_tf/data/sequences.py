@@ -58,7 +58,7 @@ def build_segments(
       requests: accepted logged impressions with the same two columns; targets then are these, not the events.
       config: split rule and target limits.
       tasks: label tasks; without any label column an event target is a click.
-      newest_span: events of this span are targets where `config.target_spans` is `newest`.
+      newest_span: what `config.target_spans`, `window_spans` and `eval_spans` count from.
 
     Returns:
       Segments sorted by user and split; each accepted event is in exactly one.
@@ -76,7 +76,10 @@ def build_segments(
         target_split = splitting.by_time(targets.timestamp, config)
         pair_split = splitting.by_time(pairs.timestamp, config)
     else:
-        target_split, eval_from, test_from = splitting.hold_out_last(targets.user, targets.unit, targets.cut, pairs_of)
+        testable = None if config.eval_spans == "all" else targets.span == newest_span
+        target_split, eval_from, test_from = splitting.hold_out_last(
+            targets.user, targets.unit, targets.cut, pairs_of, testable
+        )
         position, user = pairs.position, pairs.user
         pair_split = (position >= eval_from[user]).astype(np.int64) + (position >= test_from[user])
     keep = splitting.newest_train(targets.user, target_split, config.max_targets_per_user)

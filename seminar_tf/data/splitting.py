@@ -41,17 +41,20 @@ def rank_from_end(group: np.ndarray) -> np.ndarray:
     return last[run] - np.arange(len(group))
 
 
-def hold_out_last(user: np.ndarray, unit: np.ndarray, cut: np.ndarray, pairs_of: np.ndarray) -> tuple[np.ndarray, ...]:
+def hold_out_last(
+    user: np.ndarray, unit: np.ndarray, cut: np.ndarray, pairs_of: np.ndarray, testable: np.ndarray | None = None
+) -> tuple[np.ndarray, ...]:
     """Leave-last-out: a user's last unit is test, the one before it eval, the rest train.
 
     A unit is what must not be torn apart: the targets of one request. Users with fewer than three units keep all of
-    them for training.
+    them for training, and so do those whose last unit may not be test.
 
     Args:
       user: (t,) user of each target, ascending.
       unit: (t,) ascending unit of each target; a unit has one user.
       cut: (t,) position in the user's sequence before which all is older than the target's unit.
       pairs_of: (U,) number of pairs of each user.
+      testable: (t,) bool, whether the target may be test; None: all may.
 
     Returns:
       (t,) split of each target; (U,) position where eval begins; (U,) position where test begins.
@@ -60,7 +63,11 @@ def hold_out_last(user: np.ndarray, unit: np.ndarray, cut: np.ndarray, pairs_of:
     first = np.flatnonzero(np.append(True, unit[1:] != unit[:-1])) if len(unit) else np.zeros(0, np.int64)
     unit_user, unit_cut = user[first], cut[first]
     from_end = rank_from_end(unit_user)
-    enough = (np.bincount(unit_user, minlength=users) >= _FEWEST_FOR_HOLD_OUT)[unit_user]
+    held_out = np.bincount(unit_user, minlength=users) >= _FEWEST_FOR_HOLD_OUT
+    if testable is not None:
+        last = unit_user[from_end == 0]
+        held_out[last] &= testable[first[from_end == 0]]
+    enough = held_out[unit_user]
     unit_split = np.select([enough & (from_end == 0), enough & (from_end == 1)], [TEST, EVAL], TRAIN)
     cuts = []
     for split in (EVAL, TEST):

@@ -47,6 +47,7 @@ class Targets:
       user: index into `Pairs.users`.
       position: pairs of the user that are visible: positions [0, position).
       timestamp: int64 ms since 1970.
+      span: that the target's row came with.
       request: ascending number of the request (for event targets: of the position), the same for its targets.
       unit: ascending number of what a split never tears apart.
       cut: position in the sequence at which the unit begins.
@@ -57,6 +58,7 @@ class Targets:
     user: np.ndarray
     position: np.ndarray
     timestamp: np.ndarray
+    span: np.ndarray
     request: np.ndarray
     unit: np.ndarray
     cut: np.ndarray
@@ -67,6 +69,12 @@ class Targets:
     def take(self, rows: np.ndarray) -> Targets:
         """The targets at `rows`, indices or a (t,) bool mask."""
         return Targets(**{f.name: _take(getattr(self, f.name), rows) for f in fields(self)})
+
+
+def in_window(span: np.ndarray, config: DataConfig, newest_span: int) -> np.ndarray:
+    """Which rows' spans may have targets: [n] int -> [n] bool. Spans are days, also where some are missing."""
+    width = 1 if config.target_spans == "newest" else config.window_spans
+    return span > newest_span - width if width else np.ones(len(span), bool)
 
 
 def _take(column: np.ndarray | Strings, rows: np.ndarray) -> np.ndarray | Strings:
@@ -83,7 +91,7 @@ def event_targets(
       events: the table they come from.
       config: which events are targets.
       tasks: label tasks.
-      newest_span: for `target_spans: newest`.
+      newest_span: for `target_spans: newest` and `window_spans`.
 
     Raises:
       DatasetError: events have no label column, and clicks are no task.
@@ -100,6 +108,7 @@ def event_targets(
         user=pairs.user,
         position=visible,
         timestamp=pairs.timestamp,
+        span=columns.integers(events["span"])[pairs.rows],
         request=first,
         unit=unit,
         cut=pairs.position[unit_row] if count else unit,
@@ -108,8 +117,7 @@ def event_targets(
         labels=_event_labels(events, tasks)[pairs.rows],
     )
     wanted = visible >= config.min_history
-    if config.target_spans == "newest":
-        wanted &= columns.integers(events["span"])[pairs.rows] == newest_span
+    wanted &= in_window(targets.span, config, newest_span)
     if "is_target" in events.column_names:
         chosen = columns.whole(events["is_target"]).fill_null(True)
         wanted &= chosen.to_numpy(zero_copy_only=False)[pairs.rows]
@@ -164,7 +172,7 @@ def request_targets(
       requests: accepted impressions, with `span` and `order`.
       config: which requests are targets.
       tasks: label tasks; NaN where the impressions lack the column.
-      newest_span: for `target_spans: newest`.
+      newest_span: for `target_spans: newest` and `window_spans`.
     """
     of_user = columns.strings(requests["user_id"])
     place = np.searchsorted(pairs.users, of_user.values) if len(pairs.users) else np.zeros(len(of_user.values), int)
@@ -172,8 +180,7 @@ def request_targets(
     known = pairs.users[inside] == of_user.values if len(pairs.users) else np.zeros(len(of_user.values), bool)
     # A user without events has no history, and min_history is at least 1: nothing to predict from.
     rows = np.flatnonzero(known[of_user.codes])
-    if config.target_spans == "newest":
-        rows = rows[columns.integers(requests["span"])[rows] == newest_span]
+    rows = rows[in_window(columns.integers(requests["span"])[rows], config, newest_span)]
     user = inside[of_user.codes[rows]]
     order = columns.integers(requests["order"])[rows]
     request = columns.codes_with_null(requests["request_id"])[rows]
@@ -189,6 +196,7 @@ def request_targets(
         user=user,
         position=position,
         timestamp=moment,
+        span=columns.integers(requests["span"])[rows],
         request=unit,
         unit=unit,
         cut=position,

@@ -214,6 +214,31 @@ def insert(
     return change
 
 
+def remove(head: Head, load: Callable[[int], Chunk], until: int) -> Change:
+    """What it takes to remove events up to a moment.
+
+    Args:
+      head: the user's chunks; not changed.
+      load: gives the chunk of a number.
+      until: ms since 1970; events of that moment go, later ones stay.
+
+    Returns:
+      The change; its head is empty where no event is left.
+    """
+    change = Change(list(head))
+    # Chunks are in the order of time: all that begin no later than `until` go, but for later events of the last one.
+    gone = [entry for entry in head if entry.first[0] <= until]
+    kept: Chunk = []
+    for entry in gone:
+        chunk = load(entry.number)
+        kept = [event for event in chunk if event.timestamp > until]
+        change.forgotten.extend(event.event_id for event in chunk[: len(chunk) - len(kept)])
+    _replace(change, 0, len(gone), [kept] if kept else [])
+    numbers = {entry.number for entry in change.head}
+    change.drop = sorted({entry.number for entry in head} - numbers)
+    return change
+
+
 def _place(head: Head, events: Sequence[Stored], begin: int) -> tuple[int, int]:
     """Position of the chunk that event `begin` belongs to, and the end of the events that belong there too."""
     key = events[begin][:2]

@@ -114,13 +114,22 @@ class GatewayClient:
         stored: int = self._call("AppendEvents", request, timeout_s).stored
         return stored
 
-    def delete_user(self, user_id: str, timeout_s: float | None = None) -> bool:
-        """Deletes all that is stored of a user; whether there was anything.
+    def delete_user(self, user_id: str, until_ms: int = 0, timeout_s: float | None = None) -> bool:
+        """Deletes a user's events up to a moment, or all there are; none of them is taken in again.
+
+        Args:
+          user_id: whose.
+          until_ms: ms since 1970; later events stay. 0 deletes all.
+          timeout_s: deadline; by default the client's.
+
+        Returns:
+          Whether there was any such event.
 
         Raises:
           ServingError: the call failed.
         """
-        deleted: bool = self._call("DeleteUser", messages.DeleteUserRequest(user_id=user_id), timeout_s).deleted
+        request = messages.DeleteUserRequest(user_id=user_id, until_ms=until_ms)
+        deleted: bool = self._call("DeleteUser", request, timeout_s).deleted
         return deleted
 
     def _call(self, method: str, request: Any, timeout_s: float | None) -> Any:

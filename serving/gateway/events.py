@@ -83,6 +83,20 @@ class Stored(NamedTuple):
         return hashlib.blake2b(content, digest_size=8).digest()
 
 
+def tombstone_key(user_id: bytes) -> bytes:
+    """What a deletion is remembered under: 16 bytes that do not tell the user's id, though they are that of one user.
+
+    Args:
+      user_id: UTF-8.
+    """
+    return hashlib.blake2b(user_id, digest_size=16, person=b"seminar-deleted").digest()
+
+
+def after(batch: Sequence[Stored], until: int | None) -> list[Stored]:
+    """The events of a batch that are later than a deletion; all of them where there was none (None)."""
+    return list(batch) if until is None else [event for event in batch if event.timestamp > until]
+
+
 def text(name: str, value: object, kind: str, empty: bool = False) -> bytes:
     """Checks a string and encodes it.
 

@@ -44,7 +44,7 @@ FIELDS: dict[str, tuple[tuple[int, str, str], ...]] = {
     ),
     "AppendEventsRequest": ((1, "user_id", "string"), (2, "events", f"*{PACKAGE}.Event")),
     "AppendEventsResponse": ((1, "stored", "uint32"),),
-    "DeleteUserRequest": ((1, "user_id", "string"),),
+    "DeleteUserRequest": ((1, "user_id", "string"), (2, "until_ms", "int64")),
     "DeleteUserResponse": ((1, "deleted", "bool"),),
 }
 

@@ -140,4 +140,5 @@ class RankingService:
 
     def _delete_user(self, request: Any, deadline: float) -> Any:
         with timed(self._metrics.store_seconds.labels("delete_user")):
-            return messages.DeleteUserResponse(deleted=self._store.delete_user(request.user_id))
+            until = validation.deletion(request, self._options)
+            return messages.DeleteUserResponse(deleted=self._store.delete_user(request.user_id, until))

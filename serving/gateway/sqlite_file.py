@@ -12,13 +12,18 @@ from collections.abc import Iterator
 from serving.gateway import chunks
 from serving.gateway.events import StoreError, StoreUnavailable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Version 1 had no tombstones; such a file gets them when it is opened. A program that knows version 1 only refuses it
+# from then on, and had better: it would take deleted events in again.
+_OLDER_VERSION = 1
 # "SEMH": tells this file from any other SQLite database.
 APPLICATION_ID = 0x53454D48
+_TOMBSTONES = "CREATE TABLE tombstone (key BLOB PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID"
 _SCHEMA = f"""
 CREATE TABLE user (user INTEGER PRIMARY KEY, user_id BLOB NOT NULL UNIQUE, head BLOB NOT NULL);
 CREATE TABLE chunk (key INTEGER PRIMARY KEY, pairs BLOB NOT NULL, ids BLOB NOT NULL);
 CREATE TABLE event (user INTEGER, event_id BLOB, digest BLOB NOT NULL, PRIMARY KEY (user, event_id)) WITHOUT ROWID;
+{_TOMBSTONES};
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
@@ -121,6 +126,12 @@ class SQLiteFile:
             found = self._identity(db)
         if found[0] != APPLICATION_ID:
             raise StoreError(f"{self.path} is an SQLite file of another program. Name another file.")
+        if found[1] == _OLDER_VERSION:
+            with self.transaction(db, "BEGIN IMMEDIATE"):
+                if self._identity(db)[1] == _OLDER_VERSION:
+                    db.execute(_TOMBSTONES)
+                    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            found = self._identity(db)
         if found[1] != SCHEMA_VERSION:
             raise StoreError(
                 f"{self.path} has schema version {found[1]}, this program knows {SCHEMA_VERSION}. Use the program's "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from serving.gateway import chunks, events
@@ -89,21 +90,29 @@ class SQLiteStore(HistoryStore):
             history = chunks.unpack_history([found.get(key) for key in keys])
         return chunks.newest(history, wanted)
 
-    def delete_user(self, user_id: str) -> bool:
+    def delete_user(self, user_id: str, until_ms: int | None = None) -> bool:
         name = events.text("user_id", user_id, "user_id")
+        until = None if until_ms is None else events.timestamp("until_ms", until_ms)
         with self._writer, self._file.connection() as db:
             with self._file.transaction(db, "BEGIN IMMEDIATE"):
-                row = db.execute("SELECT user FROM user WHERE user_id = ?", (name,)).fetchone()
-                if row is None:
-                    return False
-                low = row[0] << _NUMBER_BITS
-                db.execute("DELETE FROM chunk WHERE key BETWEEN ? AND ?", (low, low + (1 << _NUMBER_BITS) - 1))
-                db.execute("DELETE FROM event WHERE user = ?", row)
-                db.execute("DELETE FROM user WHERE user = ?", row)
-            # The log still has the user's old pages: write it back and empty it. While a reader keeps that from being
-            # done, it is left to the next checkpoint.
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return True
+                row = db.execute("SELECT user, head FROM user WHERE user_id = ?", (name,)).fetchone()
+                if until is None:
+                    newest = 0 if row is None else self._newest(db, row[0], row[1])
+                    deleted, until = row is not None, max(self.now_ms(), newest)
+                    if row is not None:
+                        self._delete_all(db, row[0])
+                else:
+                    deleted = row is not None and self._delete_until(db, row[0], row[1], until)
+                db.execute(
+                    "INSERT INTO tombstone VALUES (?, ?) "
+                    "ON CONFLICT (key) DO UPDATE SET until = max(until, excluded.until)",
+                    (events.tombstone_key(name), until),
+                )
+            if deleted:
+                # The log still has the user's old pages: write it back and empty it. While a reader keeps that from
+                # being done, it is left to the next checkpoint.
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return deleted
 
     def check(self) -> None:
         with self._file.connection() as db:
@@ -146,6 +155,8 @@ class SQLiteStore(HistoryStore):
                 job.error = error
 
     def _append(self, db: sqlite3.Connection, user_id: bytes, batch: list[Stored]) -> int:
+        deletion = db.execute("SELECT until FROM tombstone WHERE key = ?", (events.tombstone_key(user_id),)).fetchone()
+        batch = events.after(batch, deletion and deletion[0])
         row = db.execute("SELECT user, head FROM user WHERE user_id = ?", (user_id,)).fetchone()
         head = chunks.unpack_head(row[1]) if row else []
         new = self._unknown(db, row[0], batch) if row else batch
@@ -157,15 +168,40 @@ class SQLiteStore(HistoryStore):
         else:
             user = row[0]
 
-        def load(number: int) -> Chunk:
-            key = user << _NUMBER_BITS | number
-            found = db.execute("SELECT pairs, ids FROM chunk WHERE key = ?", (key,)).fetchone()
-            return chunks.unpack_chunk(*found or (None, None))
-
-        options = self.options
+        options, load = self.options, partial(self._load, db, user)
         change = chunks.insert(head, load, new, options.max_history, options.chunk_size, options.tail_size)
         self._apply(db, user, new, change)
         return len(new)
+
+    @staticmethod
+    def _load(db: sqlite3.Connection, user: int, number: int) -> Chunk:
+        """A chunk of a user."""
+        key = user << _NUMBER_BITS | number
+        found = db.execute("SELECT pairs, ids FROM chunk WHERE key = ?", (key,)).fetchone()
+        return chunks.unpack_chunk(*found or (None, None))
+
+    def _newest(self, db: sqlite3.Connection, user: int, head: bytes) -> int:
+        """The moment of a user's newest event; 0 where the history is damaged, which must not keep it."""
+        try:
+            return self._load(db, user, chunks.unpack_head(head)[-1].number)[-1].timestamp
+        except (chunks.DamagedHistory, IndexError):
+            return 0
+
+    @staticmethod
+    def _delete_all(db: sqlite3.Connection, user: int) -> None:
+        low = user << _NUMBER_BITS
+        db.execute("DELETE FROM chunk WHERE key BETWEEN ? AND ?", (low, low + (1 << _NUMBER_BITS) - 1))
+        db.execute("DELETE FROM event WHERE user = ?", (user,))
+        db.execute("DELETE FROM user WHERE user = ?", (user,))
+
+    def _delete_until(self, db: sqlite3.Connection, user: int, head: bytes, until: int) -> bool:
+        """Deletes what is no later than `until`; whether there was any."""
+        change = chunks.remove(chunks.unpack_head(head), partial(self._load, db, user), until)
+        if change.head:
+            self._apply(db, user, [], change)
+        else:
+            self._delete_all(db, user)
+        return bool(change.forgotten)
 
     @staticmethod
     def _unknown(db: sqlite3.Connection, user: int, batch: list[Stored]) -> list[Stored]:

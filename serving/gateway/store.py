@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -43,6 +44,8 @@ class HistoryStore(abc.ABC):
     - Idempotent: an event_id that the user has already changes nothing, in one batch or in two, also after a crash
       left the caller in doubt. With another content it is an error. Ids of events that the cap has pushed out, and
       of deleted users, are forgotten.
+    - Deletions last: events up to a user's deletion change nothing any more, however often they are sent again; later
+      ones begin a new history. Of the user only the deletion's moment is kept, under a hash of the id.
     - Ordered by (timestamp, UTF-8 bytes of event_id), whenever an event arrives. So the state depends on which events
       came, not on their way: no arrival order of processes decides anything.
     - Capped: the newest `max_history` events of a user are seen, older ones are dropped. An event that is older than
@@ -77,14 +80,21 @@ class HistoryStore(abc.ABC):
         """
 
     @abc.abstractmethod
-    def delete_user(self, user_id: str) -> bool:
-        """Deletes all that is known of a user, durably.
+    def delete_user(self, user_id: str, until_ms: int | None = None) -> bool:
+        """Deletes a user's events, durably, and remembers until when.
+
+        Args:
+          user_id: of anybody, also of users that the store does not know (yet): a replay may bring them.
+          until_ms: ms since 1970; events up to this moment go, later ones stay. None deletes all there are, and takes
+            the clock or the newest event's moment, whichever is later. An earlier moment than that of an earlier
+            deletion takes nothing of it back.
 
         Returns:
-          Whether there was anything.
+          Whether there was any such event.
 
         Raises:
-          InvalidEvent, StoreUnavailable: as above.
+          InvalidEvent: user_id or until_ms is out of its limits.
+          StoreUnavailable: as above; delete again.
         """
 
     @abc.abstractmethod
@@ -98,6 +108,11 @@ class HistoryStore(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Frees connections; the store takes no further calls. May be called twice."""
+
+    @staticmethod
+    def now_ms() -> int:
+        """The clock, ms since 1970."""
+        return time.time_ns() // 1_000_000
 
     def __enter__(self) -> HistoryStore:
         return self

@@ -91,22 +91,36 @@ def new_events(request: Any, options: GatewayOptions) -> list[Event]:
     _at_most("events", request.events, options.max_events)
     latest = now_ms() + round(1000 * options.max_future_s)
     for n, event in enumerate(request.events):
-        if event.timestamp_ms > latest:
-            raise invalid(
-                f"events[{n}].timestamp_ms is {event.timestamp_ms}, later than this gateway's clock by more than "
-                f"{options.max_future_s:g} s. Is it in another unit than ms?"
-            )
-        if event.timestamp_ms < _EARLIEST_MS:
-            raise invalid(
-                f"events[{n}].timestamp_ms is {event.timestamp_ms}, expected ms since 1970, from 1973 on. "
-                "Is it in seconds?"
-            )
+        _moment(f"events[{n}].timestamp_ms", event.timestamp_ms, latest, options)
     return [Event(event.event_id, event.item_id, event.query, event.timestamp_ms) for event in request.events]
+
+
+def deletion(request: Any, options: GatewayOptions) -> int | None:
+    """The moment of a DeleteUserRequest, None where it names none.
+
+    Raises:
+      CallError: INVALID_ARGUMENT; with a moment in the far future, say, none of the user's events would be taken any
+        more.
+    """
+    if not request.until_ms:
+        return None
+    _moment("until_ms", request.until_ms, now_ms() + round(1000 * options.max_future_s), options)
+    return int(request.until_ms)
 
 
 def now_ms() -> int:
     """The clock, ms since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def _moment(name: str, value: int, latest: int, options: GatewayOptions) -> None:
+    if value > latest:
+        raise invalid(
+            f"{name} is {value}, later than this gateway's clock by more than {options.max_future_s:g} s. Is it in "
+            "another unit than ms?"
+        )
+    if value < _EARLIEST_MS:
+        raise invalid(f"{name} is {value}, expected ms since 1970, from 1973 on. Is it in seconds?")
 
 
 def _at_most(name: str, values: Sequence[Any], limit: int) -> None:

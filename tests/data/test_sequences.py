@@ -12,6 +12,8 @@ import pytest
 from seminar_tf.config import DataConfig
 from seminar_tf.data.dataset import DatasetError
 from seminar_tf.data.sequences import Segments, build_segments
+from seminar_tf.data.splitting import hold_out_last
+from seminar_tf.data.targets import in_window
 
 TASKS = ("click", "like")
 SPLITS = ("train", "eval", "test")
@@ -20,8 +22,10 @@ CONFIGS = [
     DataConfig(),
     DataConfig(min_history=4, max_targets_per_user=3),
     DataConfig(target_spans="newest"),
+    DataConfig(eval_spans="newest"),
     DataConfig(split="time", eval_from_ms=60, test_from_ms=80),
     DataConfig(split="time", eval_from_ms=30, test_from_ms=31, max_targets_per_user=2, target_spans="newest"),
+    DataConfig(window_spans=1, eval_spans="newest", max_targets_per_user=1),
 ]
 
 
@@ -143,7 +147,12 @@ def clean(query: str | None) -> bytes:
 def target(row: dict, position: int, key: Any) -> dict[str, Any]:
     labels = tuple(str(float("nan") if row.get(f"label_{t}") is None else row[f"label_{t}"]) for t in TASKS)
     told = (position, row["timestamp"], row["item_id"].encode(), clean(row["query"]), labels)
-    return {"key": key, "time": row["timestamp"], "told": told}
+    return {"key": key, "time": row["timestamp"], "span": row["span"], "told": told}
+
+
+def allowed(row: dict, config: DataConfig, newest: int) -> bool:
+    width = 1 if config.target_spans == "newest" else config.window_spans or 10**9
+    return row["span"] in range(newest, newest - width, -1)
 
 
 def naive_event_units(sequence: list[dict], config: DataConfig, newest: int) -> list[tuple[int, list[dict]]]:
@@ -158,7 +167,7 @@ def naive_event_units(sequence: list[dict], config: DataConfig, newest: int) -> 
         if not torn:
             units.append((position, []))
         wanted = first[position] >= config.min_history and row["is_target"] is not False
-        if wanted and (config.target_spans == "all" or row["span"] == newest):
+        if wanted and allowed(row, config, newest):
             units[-1][1].append(target(row, first[position], first[position]))
     return [unit for unit in units if unit[1]]
 
@@ -168,7 +177,7 @@ def naive_request_units(
 ) -> list[tuple[int, list[dict]]]:
     shown = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["order"]):
-        if config.target_spans == "all" or row["span"] == newest:
+        if allowed(row, config, newest):
             shown[row["request_id"]].append(row)
     units = []
     for request in sorted(shown.values(), key=lambda held: (held[0]["timestamp"], held[0]["order"])):
@@ -189,7 +198,7 @@ def naive_segments(user: str, sequence: list[dict], units: list, config: DataCon
             for one in held:
                 targets[by_time(one["time"])].append(one)
     else:
-        enough = len(units) >= 3
+        enough = len(units) >= 3 and (config.eval_spans == "all" or units[-1][1][0]["span"] == 2)
         cuts = (units[-2][0], units[-1][0]) if enough else (len(sequence), len(sequence))
         pair_split = [(position >= cuts[0]) + (position >= cuts[1]) for position in range(len(sequence))]
         for number, (_, held) in enumerate(units):
@@ -219,14 +228,19 @@ def build(events: list[dict], requests: list[dict] | None, config: DataConfig) -
     return as_plain(made)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.split}-{c.target_spans}-{c.max_targets_per_user}")
+def name(config: DataConfig) -> str:
+    parts = (config.split, config.target_spans, config.window_spans, config.eval_spans, config.max_targets_per_user)
+    return "-".join(map(str, parts))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=name)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_event_targets_equal_the_naive_builder(seed: int, config: DataConfig) -> None:
     events = random_events(seed)
     assert build(events, None, config) == naive(events, None, config, newest=2)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.split}-{c.target_spans}-{c.max_targets_per_user}")
+@pytest.mark.parametrize("config", CONFIGS, ids=name)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_request_targets_equal_the_naive_builder(seed: int, config: DataConfig) -> None:
     events, requests = random_events(seed), random_requests(seed)
@@ -234,7 +248,7 @@ def test_request_targets_equal_the_naive_builder(seed: int, config: DataConfig) 
 
 
 @pytest.mark.parametrize("logged", [False, True])
-@pytest.mark.parametrize("config", CONFIGS[:4], ids=lambda c: f"{c.split}-{c.target_spans}-{c.max_targets_per_user}")
+@pytest.mark.parametrize("config", CONFIGS[:5], ids=name)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_target_sees_its_own_time_and_no_segment_a_later_split(seed: int, config: DataConfig, logged: bool) -> None:
     events = random_events(seed, users=20)
@@ -307,3 +321,20 @@ def test_train_pairs_are_those_of_train_segments() -> None:
     made = build_segments(table(random_events(3)), None, DataConfig(), TASKS, 2)
     items = made.pairs.item.rows(made.train_pairs())
     assert items == [pair[0] for segment in as_plain(made) if segment["split"] == "train" for pair in segment["pairs"]]
+
+
+@pytest.mark.parametrize(("width", "kept"), [(0, [1, 4, 6, 7]), (1, [7]), (2, [6, 7]), (3, [6, 7]), (4, [4, 6, 7])])
+def test_a_window_counts_days_whether_they_exist_or_not(width: int, kept: list[int]) -> None:
+    spans = np.array([1, 4, 6, 7])
+    assert spans[in_window(spans, DataConfig(window_spans=width), 7)].tolist() == kept
+
+
+def test_a_user_without_newest_targets_is_wholly_in_train() -> None:
+    made = hold_out_last(
+        np.array([0, 0, 0, 1, 1, 1]),
+        np.arange(6),
+        np.array([0, 1, 2, 0, 1, 2]),
+        np.array([3, 3]),
+        np.array([False, True, True, True, True, False]),
+    )
+    assert [column.tolist() for column in made] == [[0, 1, 2, 0, 0, 0], [1, 3], [2, 3]]

@@ -2,16 +2,21 @@
 
 import dataclasses
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow.core.protobuf import saved_model_pb2
 
+from pipelines.skew import check_skew
 from pipelines.trainers import common, psu, seminar
 from seminar_tf.config import (
+    ContinuousConfig,
     FeatureConfig,
     ModelConfig,
     PipelineConfig,
@@ -29,6 +34,7 @@ from seminar_tf.features.vocabulary import vocabulary_path
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.rankers import CLASSES
 from seminar_tf.models.seminar import Seminar
+from seminar_tf.models.warm_start import WarmStartError
 from seminar_tf.training.calibration_plot import HEIGHT, WIDTH
 from seminar_tf.training.records import RecordError
 from seminar_tf.training.requests import load_users
@@ -282,3 +288,113 @@ def test_missing_arguments_and_files_are_named(trained, tmp_path):
         common.trainer_inputs(arguments, "psu")
     with pytest.raises(RecordError, match="no file matches"):
         common.trainer_inputs(fn_args(tmp_path, "psu"), "psu")
+
+
+def warm_config(**model):
+    """Starts from an earlier model and takes no step."""
+    still = {"warm_epochs": 0}
+    return dataclasses.replace(
+        CONFIG,
+        model=dataclasses.replace(CONFIG.model, **model),
+        psu=dataclasses.replace(CONFIG.psu, **still),
+        seminar=dataclasses.replace(CONFIG.seminar, **still),
+        continuous=ContinuousConfig(warm_start="last_blessed"),
+    )
+
+
+def test_both_stages_start_from_earlier_models_whose_ids_were_others(trained, tmp_path):
+    write_dataset(tmp_path)
+    path = vocabulary_path(tmp_path / "graph", names.ITEM_VOCABULARY)
+    before = path.read_text().splitlines()
+    after = ["new-1", "new-2", *before[:1:-1]]
+    path.write_text("\n".join(after) + "\n")
+    earlier = {stage: str(trained / stage / "model" / "Format-Serving") for stage in ("psu", "seminar")}
+    config = to_json(warm_config())
+    psu.run_fn(fn_args(tmp_path, "psu", config=config, warm_model=earlier["psu"]))
+    base = str(tmp_path / "psu" / "model" / "Format-Serving")
+    seminar.run_fn(fn_args(tmp_path, "seminar", base, config=config, warm_model=earlier["seminar"]))
+    for stage in ("psu", "seminar"):
+        report = json.loads((tmp_path / stage / "run" / "training.json").read_text())
+        assert report["warm_start"] == earlier[stage] and report["epochs"] == 0
+    old, new = restore_ranker(earlier["seminar"]), restore_ranker(tmp_path / "seminar" / "model" / "Format-Serving")
+    tables = ChannelTables.load(tmp_path / "psu" / "model" / "Format-Serving" / psu.TABLES_FILE)
+    assert tables.weights, "the PSU is a pretrained one"
+    for row, name in enumerate(after, names.FIRST_ITEM_ID):
+        wanted = tables.item[row]
+        if name in before:
+            wanted = old.pairs.item_table[before.index(name) + names.FIRST_ITEM_ID]
+        np.testing.assert_array_equal(new.pairs.item_table[row], wanted, err_msg=name)
+    np.testing.assert_array_equal(new.pairs.query_table, old.pairs.query_table)
+    np.testing.assert_array_equal(new.heads["click"].wide.kernel, old.heads["click"].wide.kernel)
+
+
+def test_a_warm_start_from_another_architecture_is_refused_or_cold(trained):
+    earlier = {stage: str(trained / stage / "model" / "Format-Serving") for stage in ("psu", "seminar")}
+    for stage in earlier:
+        config = warm_config(heads=1)
+        with pytest.raises(WarmStartError, match=rf"warm start of {stage} .*model.heads was 2 and is 1.*to cold"):
+            common.trainer_inputs(fn_args(trained, stage, config=to_json(config), warm_model=earlier[stage]), stage)
+        cold = dataclasses.replace(
+            config, continuous=ContinuousConfig(warm_start="last_blessed", other_architecture="cold")
+        )
+        arguments = fn_args(trained, stage, config=to_json(cold), warm_model=earlier[stage])
+        inputs = common.trainer_inputs(arguments, stage)
+        assert inputs.warm_model == "" and inputs.train.epochs == getattr(CONFIG, stage).epochs
+        with pytest.raises(WarmStartError, match=r"does not exist|No such file"):
+            common.trainer_inputs(
+                fn_args(trained, stage, config=to_json(config), warm_model=str(trained / "gone")), stage
+            )
+    numeric = dataclasses.replace(SPEC, numeric=("price",))
+    arguments = fn_args(
+        trained, "psu", config=to_json(warm_config()), warm_model=earlier["psu"], dataset=to_json(numeric)
+    )
+    with pytest.raises(WarmStartError, match="numeric item columns were none and are price"):
+        common.trainer_inputs(arguments, "psu")
+
+
+def write_raw(path, users):
+    """The canonical tables that the random dataset would have come from."""
+    events, people = [], []
+    for user in users:
+        name = user.user_id.decode()
+        people.append({"user_id": name, "attributes": [f"a={a - 1}" for a in user.attributes]})
+        for item, query, moment in user.pairs:
+            text = None if query < names.FIRST_QUERY_ID else f"  query   {query - names.FIRST_QUERY_ID} "
+            events.append(
+                {"user_id": name, "timestamp": moment, "query": text, "item_id": f"item-{item - 1}", "action": "click"}
+            )
+    events.append({**events[0], "item_id": "rejected"})
+    events.append(dict(events[3]))
+    tables = {"events": events, "users": people, "items": [{"item_id": f"item-{n}"} for n in range(ITEMS)]}
+    for table, rows in tables.items():
+        folder = path / "span-1" / table
+        folder.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(rows), folder / "part-0.parquet")
+
+
+def skew_of(trained, path):
+    files = {
+        split: sorted(map(str, (trained / "examples" / f"Split-{split}").glob("*"))) for split in names.SEGMENT_SPLITS
+    }
+    return check_skew(trained / "seminar" / "model" / "Format-Serving", files, path, span=1, requests=8)
+
+
+def test_both_roads_give_the_same_features_and_scores(trained, tmp_path):
+    write_raw(tmp_path, make_users(0))
+    found = skew_of(trained, tmp_path)
+    assert found.requests == 8 and not found.differing, found.examples
+
+
+def test_what_differs_between_the_roads_is_named(trained, tmp_path):
+    users = make_users(0)
+    for user in users:
+        item, query, moment = user.pairs[-2]
+        user.pairs[-2] = (item % ITEMS + 1, query, moment + 1)
+        user.attributes = [5]
+    write_raw(tmp_path, users)
+    found = skew_of(trained, tmp_path)
+    assert {"history_item_id", "history_timestamp", "user_attributes", "score_click"} == set(found.differing)
+    assert found.differing["history_item_id"] == 8
+    assert re.match(
+        r"of user user-.* at position \d+: training has \d+ at \d+, serving has", found.examples["history_item_id"]
+    )

@@ -187,7 +187,18 @@ def test_delete_user(asking):
     asking.append_events("goer", [Event("e", "i", "", NOW)])
     assert asking.rank("goer", ["a:1"]).history_pairs == 1
     assert asking.delete_user("goer") and not asking.delete_user("goer")
+    assert asking.append_events("goer", [Event("e", "i", "", NOW)]) == 0, "a replay"
     assert asking.rank("goer", ["a:1"]).history_pairs == 0
+
+
+def test_delete_user_up_to_a_moment(asking):
+    asking.append_events("stayer", [Event("e", "i", "", NOW), Event("f", "i", "", NOW + 1)])
+    assert asking.delete_user("stayer", NOW)
+    assert asking.append_events("stayer", [Event("e", "i", "", NOW), Event("g", "i", "", NOW + 2)]) == 1
+    assert asking.rank("stayer", ["a:1"]).history_pairs == 2
+    for moment in (NOW // 1000, NOW * 1000, -5):
+        error = refused(asking.delete_user, "stayer", moment)
+        assert error.code == Code.INVALID_ARGUMENT and f"until_ms is {moment}" in error.message
 
 
 @pytest.mark.parametrize(

@@ -64,9 +64,12 @@ def test_a_server_that_hides_its_settings_is_refused_unless_told(server, admin):
 
 
 def test_another_schema_version_is_refused(server, admin):
-    admin.set("seminar:schema", 2)
-    with pytest.raises(StoreError, match="schema version 2 under seminar:schema, this program knows 1"):
+    admin.set("seminar:schema", 3)
+    with pytest.raises(StoreError, match="schema version 3 under seminar:schema, this program knows 2"):
         RedisStore(server.url)
+    admin.set("seminar:schema", 1)
+    RedisStore(server.url).close()
+    assert admin.get("seminar:schema") == b"2"
     with RedisStore(server.url, prefix="elsewhere") as store:
         assert len(store.history("u", 1)) == 0
 
@@ -113,11 +116,13 @@ def test_an_append_that_others_come_before_is_done_again(server, admin, monkeypa
         assert len(store.history("u", 9)) == 4
 
 
-def test_nothing_of_a_deleted_user_stays(server, admin):
+def test_nothing_of_a_deleted_user_stays_but_when(server, admin):
     with RedisStore(server.url) as store:
-        store.append("u", [Event(f"e{n}", "i", "", n) for n in range(1000)])
-        assert store.delete_user("u")
-        assert admin.keys() == [b"seminar:schema"]
+        store.append("secret", [Event(f"e{n}", "i", "", n) for n in range(1000)])
+        assert store.delete_user("secret", 2000)
+        (tombstone,) = set(admin.keys()) - {b"seminar:schema"}
+        assert tombstone.startswith(b"seminar:deleted:") and b"secret" not in tombstone
+        assert admin.get(tombstone) == b"2000"
 
 
 def test_unknown_addresses():

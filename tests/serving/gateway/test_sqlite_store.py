@@ -23,14 +23,28 @@ def path(tmp_path):
     return tmp_path / "histories.db"
 
 
-@pytest.mark.parametrize("version", [0, 2, 99])
+@pytest.mark.parametrize("version", [0, 3, 99])
 def test_another_schema_version_is_refused(path, version):
     SQLiteStore(path).close()
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    with pytest.raises(StoreError, match=f"schema version {version}, this program knows 1"):
+    with pytest.raises(StoreError, match=f"schema version {version}, this program knows 2"):
         SQLiteStore(path)
+
+
+def test_a_file_without_tombstones_gets_them(path):
+    with SQLiteStore(path) as store:
+        store.append("u", [event(1)])
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE tombstone")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with ThreadPoolExecutor(3) as pool:
+        stores = list(pool.map(lambda n: SQLiteStore(path), range(3)))
+    assert stores[0].delete_user("u") and stores[1].append("u", [event(1)]) == 0
+    for store in stores:
+        store.close()
 
 
 def test_files_of_others_are_refused_and_left_alone(path, tmp_path):
@@ -105,6 +119,7 @@ def test_appends_that_wait_are_committed_together_and_fail_apart(path):
         assert len(store.history("u", 9)) == 2 and len(store.history("v", 9)) == 1
         with pytest.raises(StoreError, match="damaged"):
             store.history("torn", 9)
+        assert store.delete_user("torn") and len(store.history("torn", 9)) == 0
 
 
 def test_many_open_an_empty_file_at_once(path):

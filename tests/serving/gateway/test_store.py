@@ -137,7 +137,59 @@ def test_a_deleted_user_is_forgotten(make_store):
     store.append("v", [event(1)])
     assert store.delete_user("u") and not store.delete_user("u")
     assert len(make_store().history("u", 9)) == 0 and len(store.history("v", 9)) == 1
-    assert store.append("u", [event(1, item="another")]) == 1, "its event ids are free again"
+    store = make_store()
+    later = store.now_ms() + 1
+    assert store.append("u", [event(1)]) == 0
+    assert store.append("u", [event(1, later, item="another")]) == 1, "its event ids are free again"
+    assert pairs(store.history("u", 9)) == expected([event(1, later, item="another")], 9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_deletions_and_appends_in_any_order(make_store, seed):
+    rng = random.Random(seed)
+    options = StoreOptions(chunk_size=rng.choice([4, 9]), tail_size=rng.choice([1, 4]))
+    store, every = make_store(options), [event(n, rng.randrange(80)) for n in range(120)]
+    seen, until = set(), -1
+    for _ in range(30):
+        if rng.random() < 0.15:
+            moment = rng.randrange(60)
+            assert store.delete_user("u", moment) == any(e.timestamp <= moment for e in seen)
+            until = max(until, moment)
+            seen = {e for e in seen if e.timestamp > moment}
+        else:
+            # Late replays among them.
+            batch = rng.choices(every, k=rng.choice([1, 2, 20]))
+            new = {e for e in batch if e.timestamp > until} - seen
+            assert store.append("u", batch) == len(new)
+            seen |= new
+        assert pairs(store.history("u", 999)) == expected(seen, 999)
+    assert pairs(make_store().history("u", 999)) == expected(seen, 999)
+
+
+def test_a_deletion_holds_for_users_that_come_later_and_for_events_ahead_of_the_clock(store):
+    assert not store.delete_user("u", 1005)
+    assert store.append("u", [event(n) for n in range(9)]) == 3
+    ahead = store.now_ms() + 10_000
+    store.append("u", [event(99, ahead)])
+    assert store.delete_user("u")
+    assert not store.delete_user("u", 1), "an earlier deletion takes nothing back"
+    assert store.append("u", [event(99, ahead), event(8), event(100, ahead + 1)]) == 1
+    for moment in (-1, 1.5, 10**15):
+        with pytest.raises(InvalidEvent, match="until_ms is"):
+            store.delete_user("u", moment)
+
+
+def test_threads_that_delete_and_append_agree(make_store):
+    stores = [make_store(StoreOptions(timeout_s=30.0, chunk_size=4, tail_size=2)) for _ in range(2)]
+    every = [event(n) for n in range(40)]
+
+    def work(t):
+        for one in every:
+            stores[t % 2].append("u", [one]) if t else stores[0].delete_user("u", one.timestamp - 5)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, range(3)))
+    assert pairs(stores[1].history("u", 99)) == expected(every[-5:], 99)
 
 
 def test_a_smaller_cap_shows_and_keeps_less(make_store):

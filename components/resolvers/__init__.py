@@ -1,0 +1,3 @@
+"""Which artifacts of earlier spans a run of the pipeline reads."""
+
+import seminar_tf  # noqa: F401  (settles the Keras version before TFX loads TensorFlow)
