@@ -7,7 +7,8 @@ from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2, range_config_pb2
 
 from components.behavior_example_gen.executor import Executor
-from components.behavior_example_gen.settings import IngestSettings, files_fingerprint, pack
+from components.behavior_example_gen.packing import pack
+from components.behavior_example_gen.settings import IngestSettings, files_fingerprint
 from seminar_tf.config import DataConfig, FeatureConfig
 from seminar_tf.data.dataset import DatasetError, DatasetSpec, uses_requests
 from seminar_tf.features import names

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -18,30 +17,12 @@ from tfx.components.util import examples_utils
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
-from components.behavior_example_gen import writing
-from components.behavior_example_gen.catalog import BuildCatalog, BuildQueries
-from components.behavior_example_gen.reading import COUNTS, IDS, REJECTED, Inputs, ReadRows, list_inputs
-from components.behavior_example_gen.segments import ITEM_COUNTS, QUERY_COUNTS, BuildSegments
-from components.behavior_example_gen.settings import IngestSettings, unpack
+from components.behavior_example_gen import road, writing
+from components.behavior_example_gen.packing import unpack
 from seminar_tf.data import dead_letter
 from seminar_tf.features import names
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Road:
-    """What the Beam pipeline makes.
-
-    Attributes:
-      splits: by split, (partition, list of examples).
-      rejected: dead letters as IPC bytes.
-      counts: (name, number) to be added up.
-    """
-
-    splits: dict[str, beam.PCollection]
-    rejected: beam.PCollection
-    counts: beam.PCollection
 
 
 class Executor(BaseExampleGenExecutor):
@@ -75,90 +56,22 @@ class Executor(BaseExampleGenExecutor):
         artifact.split_names = artifact_utils.encode_split_names(list(names.SPLITS))
         letters = os.path.join(artifact.uri, writing.REJECTED_FOLDER)
         summary = os.path.join(artifact.uri, writing.SUMMARY_FILE)
-        partitions = _settings(exec_properties).data.partitions
+        partitions = unpack(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY]).data.partitions
+        folders = {name: artifact_utils.get_split_uri([artifact], name) for name in names.SPLITS}
         with self._make_beam_pipeline() as pipeline:
-            road = _build(pipeline, exec_properties)
-            written = [
-                shards
-                | f"Write[{name}]"
-                >> beam.ParDo(writing.WriteShard(artifact_utils.get_split_uri([artifact], name), partitions))
-                | f"Rows[{name}]" >> beam.Map(lambda rows, name=name: (f"rows_{name}", rows))
-                for name, shards in road.splits.items()
-            ]
-            refused = (
-                road.rejected
-                | "SplitByTable" >> beam.ParDo(writing.SplitByTable())
-                | "GroupRejected" >> beam.GroupByKey()
-                | "WriteRejected" >> beam.ParDo(writing.WriteDeadLetters(letters))
-                | "CountRejected" >> beam.Map(lambda rows: ("rejected_total", rows))
-            )
-            _ = (
-                (*written, refused, road.counts)
-                | "AllCounts" >> beam.Flatten()
-                | "SumCounts" >> beam.CombinePerKey(sum)
-                | "CountsAsDict" >> beam.combiners.ToDict()
-                | "WriteSummary" >> beam.Map(lambda counts: writing.write_json(summary, counts))
-            )
+            road.write(_build(pipeline, exec_properties), folders, letters, summary, partitions)
         for name in names.SPLITS:
-            _ensure_shard(artifact_utils.get_split_uri([artifact], name), partitions)
+            _ensure_shard(folders[name], partitions)
         examples_utils.set_payload_format(artifact, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(artifact, "tfrecords_gzip")
         _report(artifact, letters, summary)
 
 
-def _settings(exec_properties: dict[str, Any]) -> IngestSettings:
-    return unpack(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
-
-
-def _build(pipeline: beam.Pipeline, exec_properties: dict[str, Any]) -> _Road:
-    settings = _settings(exec_properties)
+def _build(pipeline: beam.Pipeline, exec_properties: dict[str, Any]) -> road.Road:
+    settings = unpack(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
     path = exec_properties[standard_component_specs.INPUT_BASE_KEY]
     span = int(exec_properties[utils.SPAN_PROPERTY_NAME])
-    now_ms = settings.now_ms or int(time.time() * 1000)
-    tables = ["items", "users", "events"] + (["requests"] if settings.use_requests else [])
-    inputs = {name: list_inputs(path, name, span) for name in tables}
-
-    items = _read(pipeline, "items", inputs["items"], settings, now_ms, ())
-    known = beam.pvalue.AsList(items[IDS])
-    others = {
-        name: _read(pipeline, name, inputs[name], settings, now_ms, () if name == "users" else (known,))
-        for name in tables[1:]
-    }
-    sources = {name: found.sources for name, found in inputs.items()}
-    splits = (*names.SEGMENT_SPLITS, ITEM_COUNTS, QUERY_COUNTS, REJECTED, COUNTS)
-    built = (
-        {name: read.rows for name, read in others.items()}
-        | "GroupByUsers" >> beam.CoGroupByKey()
-        | "BuildSegments" >> beam.ParDo(BuildSegments(settings, span, sources)).with_outputs(*splits)
-    )
-    catalog = (
-        {"items": items.rows, "counts": built[ITEM_COUNTS]}
-        | "GroupByItems" >> beam.CoGroupByKey()
-        | "BuildCatalog"
-        >> beam.ParDo(BuildCatalog(settings, path, sources["items"])).with_outputs(REJECTED, COUNTS, main="examples")
-    )
-    queries = built[QUERY_COUNTS] | "GroupByQueries" >> beam.GroupByKey() | "BuildQueries" >> beam.ParDo(BuildQueries())
-    stages = [*others.values(), items, built, catalog]
-    shards = {name: built[name] for name in names.SEGMENT_SPLITS} | {"catalog": catalog.examples, "queries": queries}
-    return _Road(
-        splits=shards,
-        rejected=tuple(stage[REJECTED] for stage in stages) | "AllRejected" >> beam.Flatten(),
-        counts=tuple(stage[COUNTS] for stage in stages) | "StageCounts" >> beam.Flatten(),
-    )
-
-
-def _read(
-    pipeline: beam.Pipeline, name: str, inputs: Inputs, settings: IngestSettings, now_ms: int, known: tuple[Any, ...]
-) -> Any:
-    """Rows of one table, with tagged outputs."""
-    dims = (settings.dataset.image_dim, settings.dataset.text_dim)
-    read = ReadRows(inputs.families, settings.data.partitions, now_ms, *dims)
-    return (
-        pipeline
-        | f"Files[{name}]" >> beam.Create(list(inputs.groups))
-        | f"Spread[{name}]" >> beam.Reshuffle()
-        | f"Read[{name}]" >> beam.ParDo(read, *known).with_outputs(REJECTED, COUNTS, IDS, main="rows")
-    )
+    return road.build(pipeline, path, span, settings, settings.now_ms or int(time.time() * 1000))
 
 
 def _ensure_shard(folder: str, partitions: int) -> None:

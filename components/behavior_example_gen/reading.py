@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from components.behavior_example_gen import arrow
 from seminar_tf.data import schema, validation
 from seminar_tf.data.dataset import check_schema, find_spans, table_files
+from seminar_tf.data.known_ids import KnownIds
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class ReadRows(beam.DoFn):
         self._now_ms = now_ms
         self._image_dim = image_dim
         self._text_dim = text_dim
-        self._known: pa.Array | None = None
+        self._known: KnownIds | None = None
 
     def process(self, group: RowGroup, known_items: Sequence[pa.Array] = ()) -> Iterator[Any]:
         """Args:
@@ -111,7 +112,7 @@ class ReadRows(beam.DoFn):
         known_items: side input, pieces of the accepted item ids; the same for the whole run.
         """
         if self._known is None and group.table in ("events", "requests"):
-            self._known = pa.concat_arrays([pa.array([], pa.string()), *known_items])
+            self._known = KnownIds(pa.concat_arrays([pa.array([], pa.string()), *known_items]))
         first_row = group.first_row
         table = schema.TABLES[group.table]
         with pq.ParquetFile(group.file) as file:

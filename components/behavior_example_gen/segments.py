@@ -8,13 +8,14 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.behavior_example_gen import arrow
 from components.behavior_example_gen.reading import COUNTS, REJECTED
 from components.behavior_example_gen.settings import IngestSettings
-from seminar_tf.data import validation
+from seminar_tf.data import columns, validation
 from seminar_tf.data.columns import Strings
-from seminar_tf.data.examples import segment_example
+from seminar_tf.data.examples import segment_examples
 from seminar_tf.data.sequences import Segments, build_segments
 from seminar_tf.features import names
 from seminar_tf.features.text import normalise_text
@@ -46,7 +47,7 @@ class BuildSegments(beam.DoFn):
             rows, rejected = arrow.newest_rows(found, "users", "user_id", self._sources["users"])
             yield beam.pvalue.TaggedOutput(REJECTED, arrow.to_bytes(rejected))
             yield beam.pvalue.TaggedOutput(COUNTS, ("accepted_users", -rejected.num_rows))
-            users = {user.encode("utf-8") for user in rows["user_id"].to_pylist()}
+            users = set(columns.objects(columns.whole(rows["user_id"])))
             attributes = attribute_lists(rows, "user_id")
         events = arrow.from_bytes(groups["events"])
         if events is not None:
@@ -57,7 +58,7 @@ class BuildSegments(beam.DoFn):
             elif self._settings.use_requests:
                 requests = _no_requests()
             yield from self._build(number, events, requests, attributes)
-            users -= set(value.encode("utf-8") for value in events["user_id"].unique().to_pylist())
+            users -= set(columns.objects(events["user_id"].unique()))
         yield beam.pvalue.TaggedOutput(COUNTS, ("users_without_events", len(users)))
 
     def _distinct(self, table: pa.Table, name: str) -> Any:
@@ -73,13 +74,11 @@ class BuildSegments(beam.DoFn):
     ) -> Iterator[Any]:
         config, tasks = self._settings.data, self._settings.dataset.tasks
         segments = build_segments(events, requests, config, tasks, self._span)
-        records: dict[int, list[bytes]] = {split: [] for split in range(len(names.SEGMENT_SPLITS))}
-        for index in range(len(segments)):
-            example = segment_example(segments, index, self._span, tasks, attributes)
-            records[int(segments.split[index])].append(example)
-        for split, examples in records.items():
+        records = segment_examples(segments, self._span, tasks, attributes)
+        for split, name in enumerate(names.SEGMENT_SPLITS):
+            examples = records[segments.split == split].tolist()
             if examples:
-                yield beam.pvalue.TaggedOutput(names.SEGMENT_SPLITS[split], (number, examples))
+                yield beam.pvalue.TaggedOutput(name, (number, examples))
         yield from self._counts(segments)
 
     def _counts(self, segments: Segments) -> Iterator[Any]:
@@ -100,9 +99,9 @@ def count_values(column: Strings, rows: np.ndarray) -> pa.Table:
     """Table of `id` and `count`: how often each non-empty value occurs at `rows`."""
     counts = np.bincount(column.codes[rows], minlength=len(column.values))
     present = np.flatnonzero(counts)
-    ids = [column.values[code].decode("utf-8") for code in present]
-    table = pa.table({"id": pa.array(ids, pa.string()), "count": pa.array(counts[present], pa.int64())})
-    return table.filter(pa.array([bool(value) for value in ids], pa.bool_()))
+    ids = pa.array(column.values[present], pa.binary()).cast(pa.string())
+    table = pa.table({"id": ids, "count": pa.array(counts[present], pa.int64())})
+    return table.filter(pc.greater(pc.binary_length(table["id"]), 0))
 
 
 def attribute_lists(rows: pa.Table, key: str) -> dict[bytes, list[bytes]]:

@@ -1,4 +1,4 @@
-"""What BehaviorExampleGen is told, as it travels from the pipeline to the executor: JSON in the custom config."""
+"""What BehaviorExampleGen is told."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import json_format, wrappers_pb2
-from tfx.proto import example_gen_pb2
-
 from seminar_tf.config import DataConfig
-from seminar_tf.config_io import from_json, to_json
 from seminar_tf.data import schema
 from seminar_tf.data.dataset import DatasetSpec, find_spans, table_files, uses_requests
 
@@ -44,21 +40,6 @@ class IngestSettings:
           DatasetError: the configuration asks for requests and the dataset has none.
         """
         return uses_requests(self.data, self.dataset)
-
-
-def pack(settings: IngestSettings) -> example_gen_pb2.CustomConfig:
-    """Settings as the proto that a FileBasedExampleGen takes."""
-    config = example_gen_pb2.CustomConfig()
-    config.custom_config.Pack(wrappers_pb2.StringValue(value=to_json(settings)))
-    return config
-
-
-def unpack(custom_config: str) -> IngestSettings:
-    """Settings from the execution property, the JSON form of what `pack` made."""
-    config = json_format.Parse(custom_config, example_gen_pb2.CustomConfig())
-    value = wrappers_pb2.StringValue()
-    config.custom_config.Unpack(value)
-    return from_json(IngestSettings, value.value)
 
 
 def files_fingerprint(path: str | Path, below_span: int) -> str:

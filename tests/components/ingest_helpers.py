@@ -20,7 +20,8 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.behavior_example_gen.executor import Executor
-from components.behavior_example_gen.settings import IngestSettings, pack
+from components.behavior_example_gen.packing import pack
+from components.behavior_example_gen.settings import IngestSettings
 from pipelines.beam_arguments import beam_arguments
 from seminar_tf.config import DataConfig
 from seminar_tf.data.dataset import describe

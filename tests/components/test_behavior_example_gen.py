@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.behavior_example_gen.component import BehaviorExampleGen
-from components.behavior_example_gen.settings import files_fingerprint, pack, unpack
+from components.behavior_example_gen.packing import pack, unpack
+from components.behavior_example_gen.settings import files_fingerprint
 from seminar_tf.config import DataConfig, FeatureConfig
 from seminar_tf.data.dataset import DatasetError, describe
 from tests.components.ingest_helpers import (
