@@ -43,9 +43,8 @@ def run_ours(path: str, out: Path, partitions: int, workers: int) -> None:
 
     settings = IngestSettings(data=DataConfig(path=path, partitions=partitions), dataset=describe(path))
     folders = {name: str(out / f"Split-{name}") for name in names.SPLITS}
-    with _pipeline(workers) as pipeline:
-        made = road.build(pipeline, path, 1, settings, _NOW_MS)
-        road.write(made, folders, str(out / "rejected"), str(out / "summary.json"), partitions)
+    plan = road.plan(path, 1, settings, _NOW_MS)
+    road.ingest(lambda: _pipeline(workers), plan, folders, str(out / "rejected"), str(out / "summary.json"))
 
 
 def run_rival(path: str, out: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -41,7 +40,7 @@ class Executor(BaseExampleGenExecutor):
         """Serialized examples by split, as the base class has it; `Do` writes the same ones partition by partition."""
         return {
             name: shards | f"Records[{name}]" >> beam.FlatMap(lambda shard: shard[1])
-            for name, shards in _build(pipeline, exec_properties).splits.items()
+            for name, shards in road.build(pipeline, _plan(exec_properties)).splits.items()
         }
 
     def Do(
@@ -50,16 +49,21 @@ class Executor(BaseExampleGenExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Ingests up to the span in `exec_properties` and fills the examples artifact."""
+        """Ingests up to the span in `exec_properties` and fills the examples artifact.
+
+        Raises:
+          DatasetError: the dataset cannot be read.
+          IngestError: the disk is full, or a worker process died; the artifact holds nothing then.
+        """
         self._log_startup(input_dict, output_dict, exec_properties)
         artifact = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         artifact.split_names = artifact_utils.encode_split_names(list(names.SPLITS))
         letters = os.path.join(artifact.uri, writing.REJECTED_FOLDER)
         summary = os.path.join(artifact.uri, writing.SUMMARY_FILE)
-        partitions = unpack(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY]).data.partitions
         folders = {name: artifact_utils.get_split_uri([artifact], name) for name in names.SPLITS}
-        with self._make_beam_pipeline() as pipeline:
-            road.write(_build(pipeline, exec_properties), folders, letters, summary, partitions)
+        plan = _plan(exec_properties)
+        road.ingest(self._make_beam_pipeline, plan, folders, letters, summary)
+        partitions = plan.settings.data.partitions
         for name in names.SPLITS:
             _ensure_shard(folders[name], partitions)
         examples_utils.set_payload_format(artifact, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
@@ -67,11 +71,11 @@ class Executor(BaseExampleGenExecutor):
         _report(artifact, letters, summary)
 
 
-def _build(pipeline: beam.Pipeline, exec_properties: dict[str, Any]) -> road.Road:
+def _plan(exec_properties: dict[str, Any]) -> road.Plan:
     settings = unpack(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
     path = exec_properties[standard_component_specs.INPUT_BASE_KEY]
     span = int(exec_properties[utils.SPAN_PROPERTY_NAME])
-    return road.build(pipeline, path, span, settings, settings.now_ms or int(time.time() * 1000))
+    return road.plan(path, span, settings, settings.now_ms or int(time.time() * 1000))
 
 
 def _ensure_shard(folder: str, partitions: int) -> None:
@@ -83,8 +87,7 @@ def _ensure_shard(folder: str, partitions: int) -> None:
 
 def _report(artifact: types.Artifact, letters: str, summary: str) -> None:
     """Logs counts, writes them beside the dead letters and sets them as the artifact's custom properties."""
-    with tf.io.gfile.GFile(summary) as file:
-        counts: dict[str, int] = json.load(file)
+    counts = writing.read_json(summary)
     refused = dead_letter.read_counts(letters)
     prefix = "accepted_"
     accepted = {name.removeprefix(prefix): rows for name, rows in counts.items() if name.startswith(prefix)}

@@ -23,6 +23,8 @@ class IngestSettings:
       now_ms: events after this moment (ms since 1970, UTC) are rejected; 0 is the moment the executor starts.
       older_files: fingerprint of the files of older spans, which TFX's own fingerprint of the newest span leaves out.
       code: fingerprint of the code, so that an edit is not answered from the cache.
+      state_dir: where the checked rows of each ingestion are kept for the next span's, a folder that all workers see;
+        "" keeps none. What lies there never changes a result.
     """
 
     data: DataConfig
@@ -31,6 +33,7 @@ class IngestSettings:
     now_ms: int = 0
     older_files: str = ""
     code: str = ""
+    state_dir: str = ""
 
     @property
     def use_requests(self) -> bool:
