@@ -81,6 +81,9 @@ def _workers_watched() -> Iterator[None]:
 
 
 def _remove(output: Path) -> None:
+    """Removes an output, and what is staged beside it (components/behavior_example_gen/writing.py)."""
+    for staged in output.parent.glob(f"{output.name}.staged-*"):
+        staged.unlink(missing_ok=True)
     if output.is_dir():
         shutil.rmtree(output, ignore_errors=True)
     else:

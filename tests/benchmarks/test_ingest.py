@@ -13,13 +13,14 @@ import tensorflow as tf
 
 from benchmarks import ingest, ingest_data
 from seminar_tf.features import names
+from tests.components.road_helpers import raw_records
 
 
 def records(folder: Path) -> list[bytes]:
     """Records of a split, in an order of their own, features in protobuf's order."""
-    files = [str(file) for file in sorted(folder.glob("*.gz"))]
-    found = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
-    return sorted(tf.train.Example.FromString(record).SerializeToString(deterministic=True) for record in found)
+    return sorted(
+        tf.train.Example.FromString(record).SerializeToString(deterministic=True) for record in raw_records(folder)
+    )
 
 
 def test_both_pipelines_make_the_same_records(tmp_path: Path) -> None:

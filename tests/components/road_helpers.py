@@ -50,20 +50,26 @@ def content(out: Path) -> dict[str, Any]:
     return found
 
 
+def raw_records(folder: Path) -> list[bytes]:
+    """Serialized records of a folder's gzip TFRecord files, in file order."""
+    found = []
+    for file in sorted(folder.glob("*.gz")):
+        data = gzip.decompress(file.read_bytes())
+        start = 0
+        while start < len(data):
+            # Length, its checksum, the record, its checksum.
+            (length,) = struct.unpack_from("<Q", data, start)
+            found.append(data[start + 12 : start + 12 + length])
+            start += length + 16
+    return found
+
+
 def records(out: Path, split: str) -> list[dict[str, list[Any]]]:
     """Records of a split as plain values by feature, in file order."""
-    found = []
-    for file in sorted((out / f"Split-{split}").glob("*.gz")):
-        data = gzip.decompress(file.read_bytes())
-        while data:
-            # A TFRecord: length, its checksum, the record, its checksum.
-            (length,) = struct.unpack_from("<Q", data)
-            example = tf.train.Example.FromString(data[12 : 12 + length])
-            data = data[16 + length :]
-            found.append(
-                {
-                    name: list(getattr(feature, feature.WhichOneof("kind")).value)
-                    for name, feature in example.features.feature.items()
-                }
-            )
-    return found
+    return [
+        {
+            name: list(getattr(feature, feature.WhichOneof("kind")).value)
+            for name, feature in tf.train.Example.FromString(record).features.feature.items()
+        }
+        for record in raw_records(out / f"Split-{split}")
+    ]
