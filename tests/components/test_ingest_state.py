@@ -31,7 +31,9 @@ def write_span(path: Path, span: int, seed: int, logged: bool = False, users: in
         query = f"q{rng.integers(3)}" if rng.random() < 0.4 else None
         request = f"r{rng.integers(40)}" if rng.random() < 0.3 else None
         rows.append(event(user, moment, item, query, request_id=request))
-    rows += [event(None, 5, "i1"), event("u1", -1, "i1"), event("u2", START, "never"), rows[3]]
+    today = START + span * DAY
+    rows += [event(None, today, "i1"), event("u1", -1, "i1"), event("u2", today, "never"), event("u3", today, "i1")]
+    rows.append(rows[-1])
     write(path, span, "events", rows, EVENTS)
     items = [{"item_id": f"i{n}", "title": f"title {span}"} for n in (range(8) if span == 1 else [span])]
     write(path, span, "items", items, ITEMS)
