@@ -23,7 +23,7 @@ from seminar_tf.data.dataset import DatasetSpec
 
 SETTINGS = IngestSettings(DataConfig(path="x"), DatasetSpec(spans=(1,)))
 SOURCES = {"users": (), "events": ("span-1/events/part-0.parquet",), "requests": ()}
-# Of everything at once: rows as they arrive, sorted columns, encoded examples. Seen: see docs/data.md.
+# Of everything at once: rows as they arrive, sorted columns, encoded examples.
 MOST_BYTES_AN_EVENT = 1500
 
 
