@@ -27,7 +27,7 @@ import seminar_tf  # noqa: F401  (settles Keras before TensorFlow loads)
 import tensorflow as tf
 
 from seminar_tf.config import DataConfig
-from seminar_tf.data.examples import bytes_feature, float_feature, int_feature, segment_example, serialize
+from seminar_tf.data.examples import bytes_feature, float_feature, int_feature, segment_examples, serialize
 from seminar_tf.data.sequences import Segments, build_segments
 from seminar_tf.features import names
 
@@ -122,8 +122,7 @@ def measure(users: int, events: int, targets: int, sample: int, seed: int, sprea
                 started = time.perf_counter()
                 segments = build_segments(table, None, config, _TASKS, 1)
                 build_seconds += time.perf_counter() - started
-                for index in range(len(segments)):
-                    record = segment_example(segments, index, 1, _TASKS, {})
+                for record in segment_examples(segments, 1, _TASKS, {}):
                     segment_writer.write(record)
                     raw_ours += len(record)
                     examples += 1

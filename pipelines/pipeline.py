@@ -135,6 +135,7 @@ def _components(config: PipelineConfig, spec: DatasetSpec, span: int | None) -> 
         span=span,
         now_ms=config.data.now_ms,
         code=code_fingerprint(*_INGEST_CODE),
+        state_dir=str(root / "state" / "ingest"),
     )
     statistics_gen = tfx_components.StatisticsGen(
         examples=example_gen.outputs["examples"],

@@ -41,14 +41,14 @@ def partition(table: pa.Table, key: str, partitions: int) -> Iterator[tuple[int,
     Yields:
       (partition, rows as `to_bytes` makes them), rows in their old order; empty partitions are left out.
     """
-    encoded = columns.strings(table[key])
-    number = np.array([zlib.crc32(value) % partitions for value in encoded.values], np.int64)
-    of_row = number[encoded.codes] if len(encoded) else np.zeros(0, np.int64)
+    encoded = columns.whole(table[key]).dictionary_encode()
+    number = np.array([zlib.crc32(value) % partitions for value in columns.objects(encoded.dictionary)], np.int64)
+    of_row = number[encoded.indices.to_numpy(zero_copy_only=False)]
     order = np.argsort(of_row, kind="stable")
     bounds = np.searchsorted(of_row[order], np.arange(partitions + 1))
+    rows = table.take(pa.array(order))
     for chosen in np.flatnonzero(np.diff(bounds)):
-        rows = table.take(pa.array(order[bounds[chosen] : bounds[chosen + 1]]))
-        yield int(chosen), to_bytes(rows)
+        yield int(chosen), to_bytes(rows.slice(bounds[chosen], bounds[chosen + 1] - bounds[chosen]))
 
 
 def place(file_number: int, row_numbers: np.ndarray) -> np.ndarray:

@@ -7,13 +7,14 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.behavior_example_gen import arrow, images
 from components.behavior_example_gen.reading import COUNTS, REJECTED
 from components.behavior_example_gen.settings import IngestSettings
 from seminar_tf.data import columns, rejection
-from seminar_tf.data.examples import item_example, query_example
-from seminar_tf.features.text import normalise_text
+from seminar_tf.data.examples import item_examples, query_examples
 
 # Images and vectors are large: this many rows are held as Python objects at a time.
 _ROWS_AT_ONCE = 1024
@@ -39,36 +40,42 @@ class BuildCatalog(beam.DoFn):
         yield beam.pvalue.TaggedOutput(REJECTED, arrow.to_bytes(rejected))
         yield beam.pvalue.TaggedOutput(COUNTS, ("accepted_items", -rejected.num_rows))
         yield beam.pvalue.TaggedOutput(COUNTS, ("items", rows.num_rows))
-        counts = sum_counts(groups["counts"])
+        counts = self._counts_of(rows["item_id"], groups["counts"])
         examples: list[bytes] = []
         for start in range(0, rows.num_rows, _ROWS_AT_ONCE):
             piece = rows.slice(start, _ROWS_AT_ONCE)
-            bad = np.zeros(piece.num_rows, bool)
-            for row, item in enumerate(piece.to_pylist()):
-                try:
-                    image = self._image(item)
-                except images.BadImage:
-                    image, bad[row] = None, True
-                examples.append(item_example(self._stored(item), image, counts.get(item["item_id"], 0)))
+            pixels, bad = self._pixels(piece)
+            vectors = self._settings.dataset.image == "vector"
+            examples += item_examples(piece, pixels, counts[start : start + _ROWS_AT_ONCE], vectors).tolist()
             if bad.any():
                 told = arrow.with_provenance(piece, self._sources).drop(["order", "span"])
                 letters = rejection.reject(told, bad, rejection.BAD_IMAGE, "items", "")
                 yield beam.pvalue.TaggedOutput(REJECTED, arrow.to_bytes(letters))
         yield number, examples
 
-    def _image(self, item: dict[str, Any]) -> bytes | None:
-        """Pixels of the item's image, bytes before path; None where it has none."""
-        if self._settings.dataset.image != "pixels":
-            return None
-        data = item["image"]
-        if data is None and item["image_path"]:
-            data = images.read(self._path, item["image_path"])
-        return None if data is None else images.decode(data, self._settings.image_size)
+    def _counts_of(self, ids: pa.ChunkedArray, pieces: Iterable[bytes]) -> np.ndarray:
+        """(n,) int64: how often each id is a pair of a train segment."""
+        told, counts = sum_counts(pieces)
+        place = pc.index_in(columns.whole(ids), value_set=pa.array(told.values, pa.binary()).cast(pa.string()))
+        return np.append(counts, 0)[pc.fill_null(place, -1).to_numpy(zero_copy_only=False)]
 
-    def _stored(self, item: dict[str, Any]) -> dict[str, Any]:
-        attributes = [normalise_text(value) for value in item["attributes"] or [] if value]
-        vector = item["image_vector"] if self._settings.dataset.image == "vector" else None
-        return {**item, "attributes": [a for a in attributes if a], "image_vector": vector}
+    def _pixels(self, items: pa.Table) -> tuple[list[bytes | None], np.ndarray]:
+        """Pixels of each item's image, None where it has none, and (n,) bool: whose image is bad."""
+        pixels: list[bytes | None] = [None] * items.num_rows
+        bad = np.zeros(items.num_rows, bool)
+        if self._settings.dataset.image == "pixels":
+            for row, (data, path) in enumerate(zip(items["image"].to_pylist(), items["image_path"].to_pylist())):
+                try:
+                    pixels[row] = self._image(data, path)
+                except images.BadImage:
+                    bad[row] = True
+        return pixels, bad
+
+    def _image(self, data: bytes | None, path: str | None) -> bytes | None:
+        """Pixels of an image, bytes before path; None where there is neither."""
+        if data is None and path:
+            data = images.read(self._path, path)
+        return None if data is None else images.decode(data, self._settings.image_size)
 
 
 class BuildQueries(beam.DoFn):
@@ -79,17 +86,19 @@ class BuildQueries(beam.DoFn):
         element: partition, IPC bytes of counts (id, count).
         """
         number, pieces = element
-        counts = sum_counts(pieces)
-        encoded = sorted((query.encode("utf-8"), count) for query, count in counts.items())
-        yield number, [query_example(query, count) for query, count in encoded]
+        yield number, query_examples(*sum_counts(pieces)).tolist()
 
 
-def sum_counts(pieces: Iterable[bytes]) -> dict[str, int]:
-    """Adds tables of (id, count) up."""
+def sum_counts(pieces: Iterable[bytes]) -> tuple[columns.Strings, np.ndarray]:
+    """Adds tables of (id, count) up.
+
+    Returns:
+      The distinct ids, sorted by their bytes (code k is value k), and (n,) int64 their sums.
+    """
     table = arrow.from_bytes(pieces)
     if table is None:
-        return {}
+        return columns.Strings(np.zeros(0, np.int64), np.zeros(0, object)), np.zeros(0, np.int64)
     ids = columns.strings(table["id"])
-    # Exact: float64 holds every count below 2**53.
-    total = np.bincount(ids.codes, weights=columns.integers(table["count"]), minlength=len(ids.values))
-    return {value.decode("utf-8"): int(count) for value, count in zip(ids.values, total)}
+    total = np.zeros(len(ids.values), np.int64)
+    np.add.at(total, ids.codes, columns.integers(table["count"]))
+    return columns.Strings(np.arange(len(total)), ids.values), total

@@ -7,7 +7,8 @@ from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2, range_config_pb2
 
 from components.behavior_example_gen.executor import Executor
-from components.behavior_example_gen.settings import IngestSettings, files_fingerprint, pack
+from components.behavior_example_gen.packing import pack
+from components.behavior_example_gen.settings import IngestSettings, files_fingerprint
 from seminar_tf.config import DataConfig, FeatureConfig
 from seminar_tf.data.dataset import DatasetError, DatasetSpec, uses_requests
 from seminar_tf.features import names
@@ -35,6 +36,7 @@ class BehaviorExampleGen(FileBasedExampleGen):
         span: int | None = None,
         now_ms: int = 0,
         code: str = "",
+        state_dir: str = "",
     ) -> None:
         """Args:
           data: `data.path` is the dataset's folder.
@@ -44,6 +46,7 @@ class BehaviorExampleGen(FileBasedExampleGen):
           now_ms: events after this moment are rejected as in the future; 0 is the moment of the run. A fixed value
             makes two runs comparable.
           code: fingerprint of the code that this component runs.
+          state_dir: where checked rows are kept for the next span (`data.incremental`); "" keeps none.
 
         Raises:
           DatasetError: there is no such span, or `data.targets` asks for requests that the dataset lacks.
@@ -57,6 +60,7 @@ class BehaviorExampleGen(FileBasedExampleGen):
             now_ms=now_ms,
             older_files=files_fingerprint(data.path, dataset.spans[-1] if span is None else span),
             code=code,
+            state_dir=state_dir if data.incremental else "",
         )
         uses_requests(data, dataset)  # asked here so that the impossible fails before anything runs
         splits = [example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=1) for name in names.SPLITS]

@@ -10,11 +10,14 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.behavior_example_gen import arrow
 from seminar_tf.data import schema, validation
 from seminar_tf.data.dataset import check_schema, find_spans, table_files
+from seminar_tf.data.erasure import TIMED, Erasure
+from seminar_tf.data.known_ids import KnownIds
 
 logger = logging.getLogger(__name__)
 
@@ -97,13 +100,22 @@ class ReadRows(beam.DoFn):
     COUNTS (name, rows), and for items IDS, an Arrow array of accepted ids.
     """
 
-    def __init__(self, families: Sequence[str], partitions: int, now_ms: int, image_dim: int, text_dim: int) -> None:
+    def __init__(
+        self,
+        families: Sequence[str],
+        partitions: int,
+        now_ms: int,
+        image_dim: int,
+        text_dim: int,
+        erasure: Erasure | None = None,
+    ) -> None:
         self._families = tuple(families)
         self._partitions = partitions
         self._now_ms = now_ms
         self._image_dim = image_dim
         self._text_dim = text_dim
-        self._known: pa.Array | None = None
+        self._erasure = erasure or None
+        self._known: KnownIds | None = None
 
     def process(self, group: RowGroup, known_items: Sequence[pa.Array] = ()) -> Iterator[Any]:
         """Args:
@@ -111,14 +123,17 @@ class ReadRows(beam.DoFn):
         known_items: side input, pieces of the accepted item ids; the same for the whole run.
         """
         if self._known is None and group.table in ("events", "requests"):
-            self._known = pa.concat_arrays([pa.array([], pa.string()), *known_items])
+            self._known = KnownIds(pa.concat_arrays([pa.array([], pa.string()), *known_items]))
         first_row = group.first_row
         table = schema.TABLES[group.table]
         with pq.ParquetFile(group.file) as file:
             wanted = [c for c in file.schema_arrow.names if table.type_of(c) is not None]
             for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group.group], columns=wanted):
                 rows = pa.Table.from_batches([batch])
-                yield from self._emit(self._check(rows, group, first_row), group)
+                checked = self._check(rows, group, first_row)
+                if self._erasure and group.table in TIMED:
+                    checked = yield from forget(checked, self._erasure, group.table)
+                yield from self._emit(checked, group)
                 first_row += rows.num_rows
 
     def _check(self, rows: pa.Table, group: RowGroup, first_row: int) -> validation.Checked:
@@ -146,3 +161,40 @@ class ReadRows(beam.DoFn):
         if group.table == "items":
             yield beam.pvalue.TaggedOutput(IDS, rows["item_id"].combine_chunks())
         yield from arrow.partition(rows, _KEYS[group.table], self._partitions)
+
+
+def forget(checked: validation.Checked, erasure: Erasure, table: str) -> Any:
+    """Leaves out what is to be erased: a generator of the count, tagged COUNTS, that returns the rest.
+
+    Args:
+      checked: rows of `table`, and dead letters.
+      erasure: what is to be erased.
+      table: one of `erasure.TIMED`.
+    """
+    rows = erasure.rows(checked.accepted["user_id"], checked.accepted["timestamp"])
+    letters = erasure.letters(checked.rejected)
+    erased = int(rows.sum() + letters.sum())
+    if not erased:
+        return checked
+    yield beam.pvalue.TaggedOutput(COUNTS, (f"erased_{table}", erased))
+    return validation.Checked(checked.accepted.filter(pa.array(~rows)), checked.rejected.filter(pa.array(~letters)))
+
+
+class ReadLetters(beam.DoFn):
+    """Reads dead letters that a state keeps. Tagged outputs: REJECTED and COUNTS, as those of `ReadRows`."""
+
+    def __init__(self, erasure: Erasure) -> None:
+        self._erasure = erasure
+
+    def process(self, file: str) -> Iterator[Any]:
+        """Args:
+        file: a Parquet file of the state.
+        """
+        letters = pq.read_table(file)
+        erased = self._erasure.letters(letters)
+        for table in TIMED:
+            of_table = np.array(pc.equal(letters["table"], table).to_numpy(), bool)
+            if (erased & of_table).any():
+                yield beam.pvalue.TaggedOutput(COUNTS, (f"erased_{table}", int((erased & of_table).sum())))
+        if not erased.all():
+            yield beam.pvalue.TaggedOutput(REJECTED, arrow.to_bytes(letters.filter(pa.array(~erased))))

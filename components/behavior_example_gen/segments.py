@@ -8,13 +8,15 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from components.behavior_example_gen import arrow
-from components.behavior_example_gen.reading import COUNTS, REJECTED
+from components.behavior_example_gen import arrow, state
+from components.behavior_example_gen.reading import COUNTS, REJECTED, forget
 from components.behavior_example_gen.settings import IngestSettings
-from seminar_tf.data import validation
+from seminar_tf.data import columns, rejection, validation
 from seminar_tf.data.columns import Strings
-from seminar_tf.data.examples import segment_example
+from seminar_tf.data.erasure import Erasure
+from seminar_tf.data.examples import segment_examples
 from seminar_tf.data.sequences import Segments, build_segments
 from seminar_tf.features import names
 from seminar_tf.features.text import normalise_text
@@ -30,9 +32,25 @@ class BuildSegments(beam.DoFn):
     ITEM_COUNTS and QUERY_COUNTS: (partition by id, table of id and count over train pairs); REJECTED; COUNTS.
     """
 
-    def __init__(self, settings: IngestSettings, span: int, sources: dict[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        settings: IngestSettings,
+        span: int,
+        sources: dict[str, tuple[str, ...]],
+        erasure: Erasure | None = None,
+        staged: str = "",
+    ) -> None:
+        """Args:
+        settings: of the ingestion.
+        span: newest span.
+        sources: files by number, of each table.
+        erasure: what is to be left out of users and of a state's rows; the other rows lack it already.
+        staged: folder of the state that is being made; "" makes none.
+        """
         self._settings = settings
         self._span = span
+        self._erasure = erasure
+        self._staged = staged
         self._sources = {table: list(files) for table, files in sources.items()}
 
     def process(self, element: tuple[int, dict[str, Iterable[bytes]]]) -> Iterator[Any]:
@@ -41,24 +59,53 @@ class BuildSegments(beam.DoFn):
         """
         number, groups = element
         users, attributes = set(), {}
-        found = arrow.from_bytes(groups["users"])
+        found = yield from self._profiles(groups["users"])
         if found is not None:
             rows, rejected = arrow.newest_rows(found, "users", "user_id", self._sources["users"])
             yield beam.pvalue.TaggedOutput(REJECTED, arrow.to_bytes(rejected))
             yield beam.pvalue.TaggedOutput(COUNTS, ("accepted_users", -rejected.num_rows))
-            users = {user.encode("utf-8") for user in rows["user_id"].to_pylist()}
+            users = set(columns.objects(columns.whole(rows["user_id"])))
             attributes = attribute_lists(rows, "user_id")
-        events = arrow.from_bytes(groups["events"])
+        events = yield from self._rows(number, "events", groups)
+        requests = yield from self._rows(number, "requests", groups)
         if events is not None:
-            events = yield from self._distinct(events, "events")
-            requests = arrow.from_bytes(groups.get("requests", ()))
-            if requests is not None:
-                requests = yield from self._distinct(requests, "requests")
-            elif self._settings.use_requests:
+            if requests is None and self._settings.use_requests:
                 requests = _no_requests()
             yield from self._build(number, events, requests, attributes)
-            users -= set(value.encode("utf-8") for value in events["user_id"].unique().to_pylist())
+            users -= set(columns.objects(events["user_id"].unique()))
         yield beam.pvalue.TaggedOutput(COUNTS, ("users_without_events", len(users)))
+
+    def _profiles(self, pieces: Iterable[bytes]) -> Any:
+        """Rows of `users` without those of deleted ones; None where there are none."""
+        found = arrow.from_bytes(pieces)
+        if found is None or not self._erasure:
+            return found
+        erased = self._erasure.profiles(found["user_id"], columns.integers(found["span"]))
+        if not erased.any():
+            return found
+        for name, rows in (("accepted_users", -int(erased.sum())), ("erased_users", int(erased.sum()))):
+            yield beam.pvalue.TaggedOutput(COUNTS, (name, rows))
+        return None if erased.all() else found.filter(pa.array(~erased))
+
+    def _rows(self, number: int, name: str, groups: dict[str, Iterable[Any]]) -> Any:
+        """All rows of a table, those that a state keeps and the new ones, each once; None where there are none."""
+        pieces = []
+        for file in (file for table, file in groups.get("state", ()) if table == name):
+            kept = validation.Checked(state.load(file), rejection.REJECTED_SCHEMA.empty_table())
+            if self._erasure:
+                kept = yield from forget(kept, self._erasure, name)
+            yield beam.pvalue.TaggedOutput(COUNTS, (f"accepted_{name}", kept.accepted.num_rows))
+            pieces.append(kept.accepted)
+        new = arrow.from_bytes(groups.get(name, ()))
+        if new is not None:
+            pieces.append(new)
+        rows = pa.concat_tables(pieces) if pieces else None
+        if rows is None or not rows.num_rows:
+            return None
+        rows = yield from self._distinct(rows, name)
+        if self._staged:
+            state.save(self._staged, name, number, rows)
+        return rows
 
     def _distinct(self, table: pa.Table, name: str) -> Any:
         rows = arrow.with_provenance(arrow.in_file_order(table), self._sources[name])
@@ -73,13 +120,11 @@ class BuildSegments(beam.DoFn):
     ) -> Iterator[Any]:
         config, tasks = self._settings.data, self._settings.dataset.tasks
         segments = build_segments(events, requests, config, tasks, self._span)
-        records: dict[int, list[bytes]] = {split: [] for split in range(len(names.SEGMENT_SPLITS))}
-        for index in range(len(segments)):
-            example = segment_example(segments, index, self._span, tasks, attributes)
-            records[int(segments.split[index])].append(example)
-        for split, examples in records.items():
+        records = segment_examples(segments, self._span, tasks, attributes)
+        for split, name in enumerate(names.SEGMENT_SPLITS):
+            examples = records[segments.split == split].tolist()
             if examples:
-                yield beam.pvalue.TaggedOutput(names.SEGMENT_SPLITS[split], (number, examples))
+                yield beam.pvalue.TaggedOutput(name, (number, examples))
         yield from self._counts(segments)
 
     def _counts(self, segments: Segments) -> Iterator[Any]:
@@ -100,9 +145,9 @@ def count_values(column: Strings, rows: np.ndarray) -> pa.Table:
     """Table of `id` and `count`: how often each non-empty value occurs at `rows`."""
     counts = np.bincount(column.codes[rows], minlength=len(column.values))
     present = np.flatnonzero(counts)
-    ids = [column.values[code].decode("utf-8") for code in present]
-    table = pa.table({"id": pa.array(ids, pa.string()), "count": pa.array(counts[present], pa.int64())})
-    return table.filter(pa.array([bool(value) for value in ids], pa.bool_()))
+    ids = pa.array(column.values[present], pa.binary()).cast(pa.string())
+    table = pa.table({"id": ids, "count": pa.array(counts[present], pa.int64())})
+    return table.filter(pc.greater(pc.binary_length(table["id"]), 0))
 
 
 def attribute_lists(rows: pa.Table, key: str) -> dict[bytes, list[bytes]]:

@@ -1,4 +1,4 @@
-"""What BehaviorExampleGen is told, as it travels from the pipeline to the executor: JSON in the custom config."""
+"""What BehaviorExampleGen is told."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import json_format, wrappers_pb2
-from tfx.proto import example_gen_pb2
-
 from seminar_tf.config import DataConfig
-from seminar_tf.config_io import from_json, to_json
 from seminar_tf.data import schema
 from seminar_tf.data.dataset import DatasetSpec, find_spans, table_files, uses_requests
 
@@ -27,6 +23,8 @@ class IngestSettings:
       now_ms: events after this moment (ms since 1970, UTC) are rejected; 0 is the moment the executor starts.
       older_files: fingerprint of the files of older spans, which TFX's own fingerprint of the newest span leaves out.
       code: fingerprint of the code, so that an edit is not answered from the cache.
+      state_dir: where the checked rows of each ingestion are kept for the next span's, a folder that all workers see;
+        "" keeps none. What lies there never changes a result.
     """
 
     data: DataConfig
@@ -35,6 +33,7 @@ class IngestSettings:
     now_ms: int = 0
     older_files: str = ""
     code: str = ""
+    state_dir: str = ""
 
     @property
     def use_requests(self) -> bool:
@@ -44,21 +43,6 @@ class IngestSettings:
           DatasetError: the configuration asks for requests and the dataset has none.
         """
         return uses_requests(self.data, self.dataset)
-
-
-def pack(settings: IngestSettings) -> example_gen_pb2.CustomConfig:
-    """Settings as the proto that a FileBasedExampleGen takes."""
-    config = example_gen_pb2.CustomConfig()
-    config.custom_config.Pack(wrappers_pb2.StringValue(value=to_json(settings)))
-    return config
-
-
-def unpack(custom_config: str) -> IngestSettings:
-    """Settings from the execution property, the JSON form of what `pack` made."""
-    config = json_format.Parse(custom_config, example_gen_pb2.CustomConfig())
-    value = wrappers_pb2.StringValue()
-    config.custom_config.Unpack(value)
-    return from_json(IngestSettings, value.value)
 
 
 def files_fingerprint(path: str | Path, below_span: int) -> str:

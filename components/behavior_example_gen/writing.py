@@ -94,3 +94,10 @@ def write_json(path: str, value: dict[str, int]) -> None:
     with tf.io.gfile.GFile(staged, "w") as file:
         file.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
     tf.io.gfile.rename(staged, path, overwrite=True)
+
+
+def read_json(path: str) -> dict[str, int]:
+    """What `write_json` wrote."""
+    with tf.io.gfile.GFile(path) as file:
+        found: dict[str, int] = json.load(file)
+    return found

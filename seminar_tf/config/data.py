@@ -26,6 +26,10 @@ class DataConfig:
       min_history: a target needs at least this many visible pairs.
       max_targets_per_user: newest train targets kept per user; 0 keeps all.
       now_ms: events after this moment (ms since 1970, UTC) are rejected as in the future; 0 is the moment of ingestion.
+      retention_days: events and requests older than this many days before the moment of ingestion are left out of
+        everything; 0 keeps all.
+      incremental: keep the checked rows of each ingestion, so that the next span's are appended to them; the result is
+        that of reading all spans again.
       partitions: user-hash partitions that ingestion works on one at a time (memory against parallelism).
     """
 
@@ -40,6 +44,8 @@ class DataConfig:
     min_history: int = 1
     max_targets_per_user: int = 0
     now_ms: int = 0
+    retention_days: int = 0
+    incremental: bool = True
     partitions: int = 16
 
     def __post_init__(self) -> None:
@@ -61,6 +67,7 @@ class DataConfig:
             )
         positive("data.min_history", self.min_history)
         positive("data.partitions", self.partitions)
+        check(self.retention_days >= 0, "data.retention_days", self.retention_days, "0 or more")
         check(self.now_ms >= 0, "data.now_ms", self.now_ms, "0 or more")
         check(self.max_targets_per_user >= 0, "data.max_targets_per_user", self.max_targets_per_user, "0 or more")
 

@@ -56,15 +56,22 @@ def strings(column: pa.ChunkedArray | pa.Array, rule: Callable[[str], str] | Non
       n codes; `values` are distinct and sorted by their bytes, so codes compare as the strings do.
     """
     encoded = pc.fill_null(whole(column).cast(pa.string()), "").dictionary_encode()
-    found = encoded.dictionary.to_pylist()
-    values = [(rule(value) if rule else value).encode("utf-8") for value in found]
-    ordered = sorted(set(values))
-    place = {value: code for code, value in enumerate(ordered)}
-    rank = np.array([place[value] for value in values], np.int64)
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
-    made = np.empty(len(ordered), object)
-    made[:] = ordered
-    return Strings(rank[codes] if len(values) else np.zeros(0, np.int64), made)
+    codes, found = encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary
+    if rule is not None:
+        ruled = pa.array([rule(value) for value in found.to_pylist()], pa.string()).dictionary_encode()
+        codes, found = ruled.indices.to_numpy(zero_copy_only=False)[codes], ruled.dictionary
+    # Arrow compares strings by their bytes.
+    order = pc.array_sort_indices(found).to_numpy(zero_copy_only=False)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return Strings(rank[codes], objects(found.take(pa.array(order))))
+
+
+def objects(values: pa.Array) -> np.ndarray:
+    """Strings without null as an object array of bytes."""
+    made = np.empty(len(values), object)
+    made[:] = values.cast(pa.binary()).to_numpy(zero_copy_only=False)
+    return made
 
 
 def codes_with_null(column: pa.ChunkedArray | pa.Array) -> np.ndarray:

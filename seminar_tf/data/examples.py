@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 import seminar_tf  # noqa: F401  (settles Keras before TensorFlow loads)
 
 # isort: split
 import tensorflow as tf
 
+from seminar_tf.data import columns, wire
+from seminar_tf.data.schema import NUMERIC_PREFIX
 from seminar_tf.data.sequences import Segments
 from seminar_tf.features import names
+from seminar_tf.features.text import normalise_text
+
+_PAIRS_AT_ONCE = 262_144
 
 
 def int_feature(values: Iterable[int]) -> tf.train.Feature:
@@ -38,74 +44,163 @@ def serialize(features: Mapping[str, tf.train.Feature]) -> bytes:
     return made
 
 
-def segment_example(
-    segments: Segments, index: int, span: int, tasks: tuple[str, ...], attributes: Mapping[bytes, list[bytes]]
-) -> bytes:
-    """Serializes one segment.
+def segment_examples(
+    segments: Segments, span: int, tasks: tuple[str, ...], attributes: Mapping[bytes, list[bytes]]
+) -> np.ndarray:
+    """Serializes segments.
 
     Args:
-      segments: the partition's segments.
-      index: which one.
+      segments: the partition's segments, S of them.
       span: newest span that went in.
       tasks: names of the columns of `targets.labels`.
       attributes: `name=value` strings of users that have any.
+
+    Returns:
+      (S,) object array of bytes, in the order of the segments.
     """
+    made = np.empty(len(segments), object)
+    # Pieces of about as many pairs bound what is held besides the result; a segment is never cut.
+    ends = np.searchsorted(segments.pair_start, np.arange(_PAIRS_AT_ONCE, segments.pair_start[-1], _PAIRS_AT_ONCE))
+    bounds = np.unique(np.concatenate([[0], ends, [len(segments)]]))
+    for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist()):
+        made[first:last] = wire.examples(_segment_features(segments, first, last, span, tasks, attributes))
+    return made
+
+
+def _segment_features(
+    segments: Segments,
+    first: int,
+    last: int,
+    span: int,
+    tasks: tuple[str, ...],
+    attributes: Mapping[bytes, list[bytes]],
+) -> dict[str, wire.Feature]:
+    """The features of segments [first, last)."""
     pairs, targets = segments.pairs, segments.targets
-    user = pairs.users[segments.user[index]]
-    held = slice(segments.pair_start[index], segments.pair_start[index + 1])
-    asked = slice(segments.target_start[index], segments.target_start[index + 1])
-    before = pairs.start[segments.user[index]]
+    user = segments.user[first:last]
+    one = np.arange(last - first + 1)
+    pair_start, target_start = segments.pair_start[first : last + 1], segments.target_start[first : last + 1]
+    held, asked = slice(pair_start[0], pair_start[-1]), slice(target_start[0], target_start[-1])
+    in_pairs, in_targets = pair_start - pair_start[0], target_start - target_start[0]
+    splits = np.array([name.encode() for name in names.SEGMENT_SPLITS], object)
+    told = [attributes.get(identity, []) for identity in pairs.users[user]]
     features = {
-        names.USER_ID: bytes_feature([user]),
-        names.SPAN: int_feature([span]),
-        names.SPLIT: bytes_feature([names.SEGMENT_SPLITS[segments.split[index]].encode()]),
-        names.USER_ATTRIBUTES: bytes_feature(attributes.get(user, [])),
-        names.SEGMENT_START: int_feature([held.start - before]),
-        names.HISTORY_ITEM_ID: bytes_feature(pairs.item.rows(held)),
-        names.HISTORY_QUERY: bytes_feature(pairs.query.rows(held)),
-        names.HISTORY_TIMESTAMP: int_feature(pairs.timestamp[held].tolist()),
-        names.TARGET_POSITION: int_feature(targets.position[asked].tolist()),
-        names.TARGET_TIMESTAMP: int_feature(targets.timestamp[asked].tolist()),
-        names.TARGET_REQUEST: int_feature(segments.target_request[asked].tolist()),
-        names.TARGET_ITEM_ID: bytes_feature(targets.item.rows(asked)),
-        names.TARGET_QUERY: bytes_feature(targets.query.rows(asked)),
+        names.USER_ID: wire.bytes_lists(user, pairs.users, one),
+        names.SPAN: wire.int_lists(np.full(len(user), span), one),
+        names.SPLIT: wire.bytes_lists(segments.split[first:last], splits, one),
+        names.USER_ATTRIBUTES: _ragged(told),
+        names.SEGMENT_START: wire.int_lists(pair_start[:-1] - pairs.start[user], one),
+        names.HISTORY_ITEM_ID: _strings(pairs.item, held, in_pairs),
+        names.HISTORY_QUERY: _strings(pairs.query, held, in_pairs),
+        names.HISTORY_TIMESTAMP: wire.int_lists(pairs.timestamp[held], in_pairs),
+        names.TARGET_POSITION: wire.int_lists(targets.position[asked], in_targets),
+        names.TARGET_TIMESTAMP: wire.int_lists(targets.timestamp[asked], in_targets),
+        names.TARGET_REQUEST: wire.int_lists(segments.target_request[asked], in_targets),
+        names.TARGET_ITEM_ID: _strings(targets.item, asked, in_targets),
+        names.TARGET_QUERY: _strings(targets.query, asked, in_targets),
     }
     for column, task in enumerate(tasks):
-        features[names.label(task)] = float_feature(targets.labels[asked, column].tolist())
-    return serialize(features)
+        features[names.label(task)] = wire.float_lists(targets.labels[asked, column], in_targets)
+    return features
 
 
-def item_example(item: Mapping[str, Any], image: bytes | None, count: int) -> bytes:
-    """Serializes one catalog item; a feature that the item lacks is an empty list.
+def _strings(column: columns.Strings, rows: slice, bounds: np.ndarray) -> wire.Feature:
+    """The rows' strings, cut at `bounds`. Only the values that occur are encoded."""
+    present, codes = np.unique(column.codes[rows], return_inverse=True)
+    return wire.bytes_lists(codes.reshape(-1), column.values[present], bounds)
+
+
+def _ragged(lists: Sequence[Sequence[bytes]]) -> wire.Feature:
+    """A list of byte strings for each record."""
+    flat = np.empty(sum(map(len, lists)), object)
+    flat[:] = [value for values in lists for value in values]
+    bounds = np.concatenate([[0], np.cumsum([len(values) for values in lists])]).astype(np.int64)
+    return wire.bytes_lists(np.arange(len(flat)), flat, bounds)
+
+
+def item_examples(
+    items: pa.Table, images: Sequence[bytes | None], counts: np.ndarray, image_vectors: bool = True
+) -> np.ndarray:
+    """Serializes catalog items; a feature that an item lacks is an empty list.
 
     Args:
-      item: row of the items table: item_id, and any of title, text, attributes, image_vector, text_vector, numeric_*.
-        Its attributes are in their stored form.
-      image: raw RGB pixels, or None.
-      count: times it is a pair of the train segments.
+      items: n rows of the items table: item_id, and any of title, text, attributes, image_vector, text_vector and
+        numeric_* columns. Attributes get their stored form.
+      images: (n,) raw RGB pixels, or None.
+      counts: (n,) times that each is a pair of the train segments.
+      image_vectors: whether `image_vector` is used.
+
+    Returns:
+      (n,) object array of bytes.
     """
-
-    def text(name: str) -> tf.train.Feature:
-        value = item.get(name)
-        return bytes_feature([value.encode("utf-8")] if value else [])
-
+    rows = items.num_rows
     features = {
-        names.ITEM_ID: text("item_id"),
-        names.ITEM_TITLE: text("title"),
-        names.ITEM_TEXT: text("text"),
-        names.ITEM_ATTRIBUTES: bytes_feature([a.encode("utf-8") for a in item.get("attributes") or []]),
-        names.ITEM_IMAGE: bytes_feature([] if image is None else [image]),
-        names.ITEM_IMAGE_VECTOR: float_feature(item.get("image_vector") or []),
-        names.ITEM_TEXT_VECTOR: float_feature(item.get("text_vector") or []),
-        names.ITEM_COUNT: int_feature([count]),
+        names.ITEM_ID: _optional(items, "item_id"),
+        names.ITEM_TITLE: _optional(items, "title"),
+        names.ITEM_TEXT: _optional(items, "text"),
+        names.ITEM_ATTRIBUTES: _attributes(items),
+        names.ITEM_IMAGE: _ragged([[] if image is None else [image] for image in images]),
+        names.ITEM_IMAGE_VECTOR: _vectors(items, "image_vector" if image_vectors else ""),
+        names.ITEM_TEXT_VECTOR: _vectors(items, "text_vector"),
+        names.ITEM_COUNT: wire.int_lists(counts, np.arange(rows + 1)),
     }
-    for name, value in item.items():
-        if name.startswith("numeric_"):
-            known = value is not None and np.isfinite(value)
-            features[names.numeric(name.removeprefix("numeric_"))] = float_feature([value] if known else [])
-    return serialize(features)
+    for name in items.column_names:
+        if name.startswith(NUMERIC_PREFIX):
+            values = columns.floats(items[name])
+            known = np.isfinite(values)
+            feature = wire.float_lists(values[known], np.concatenate([[0], np.cumsum(known)]))
+            features[names.numeric(name.removeprefix(NUMERIC_PREFIX))] = feature
+    return wire.examples(features)
 
 
-def query_example(query: bytes, count: int) -> bytes:
-    """Serializes one known query and how many pairs of the train segments have it."""
-    return serialize({names.QUERY: bytes_feature([query]), names.QUERY_COUNT: int_feature([count])})
+def query_examples(queries: columns.Strings, counts: np.ndarray) -> np.ndarray:
+    """Serializes known queries, (n,), and how many pairs of the train segments have each.
+
+    Returns:
+      (n,) object array of bytes.
+    """
+    one = np.arange(len(queries) + 1)
+    return wire.examples(
+        {
+            names.QUERY: wire.bytes_lists(queries.codes, queries.values, one),
+            names.QUERY_COUNT: wire.int_lists(counts, one),
+        }
+    )
+
+
+def _optional(items: pa.Table, name: str) -> wire.Feature:
+    """A string a row; none where it is null or empty."""
+    if name not in items.column_names:
+        return _ragged([[]] * items.num_rows)
+    values = columns.whole(items[name])
+    there = pc.fill_null(pc.greater(pc.binary_length(values), 0), False).to_numpy(zero_copy_only=False)
+    held = columns.objects(values.filter(pa.array(there)))
+    return wire.bytes_lists(np.arange(len(held)), held, np.concatenate([[0], np.cumsum(there)]))
+
+
+def _lists(items: pa.Table, name: str) -> tuple[pa.Array, np.ndarray] | None:
+    """All elements of a list column, and (n,) the length of each row's list; null is an empty one."""
+    if name not in items.column_names:
+        return None
+    lists = columns.whole(items[name])
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return pc.list_flatten(lists), lengths.astype(np.int64)
+
+
+def _attributes(items: pa.Table) -> wire.Feature:
+    found = _lists(items, "attributes")
+    if found is None:
+        return _ragged([[]] * items.num_rows)
+    stored = columns.strings(found[0], normalise_text)
+    row = np.repeat(np.arange(items.num_rows), found[1])
+    filled = np.array([bool(value) for value in stored.values], bool)
+    kept = filled[stored.codes] if len(stored) else np.zeros(0, bool)
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=items.num_rows))])
+    return wire.bytes_lists(stored.codes[kept], stored.values, bounds)
+
+
+def _vectors(items: pa.Table, name: str) -> wire.Feature:
+    found = _lists(items, name)
+    if found is None:
+        return wire.float_lists(np.zeros(0, np.float32), np.zeros(items.num_rows + 1, np.int64))
+    return wire.float_lists(columns.floats(found[0]), np.concatenate([[0], np.cumsum(found[1])]))

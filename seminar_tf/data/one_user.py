@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 
 from seminar_tf.data import columns, validation
 from seminar_tf.data.dataset import DatasetError, describe, table_files
+from seminar_tf.data.erasure import read_erasure
+from seminar_tf.data.known_ids import KnownIds
 from seminar_tf.data.sequences import sort_pairs
 
 
@@ -103,12 +105,13 @@ def read_user(path: str | Path, user_id: str, known_items: list[str]) -> User:
     labels = [f"label_{task}" for task in spec.tasks]
     tables = []
     order = 0
+    erasure = read_erasure(path, spec.spans[-1], 0, 0)
+    known = KnownIds(pa.array(known_items, pa.string()))
     for span in spec.spans:
         for file in table_files(path, span, "events"):
             rows = _rows_of(file, user_id)
-            checked = validation.check_events(
-                rows, pa.array(known_items, pa.string()), int(time.time() * 1000), str(file), families=labels
-            ).accepted
+            checked = validation.check_events(rows, known, int(time.time() * 1000), str(file), families=labels).accepted
+            checked = checked.filter(pa.array(~erasure.rows(checked["user_id"], checked["timestamp"])))
             numbers = np.arange(order, order + checked.num_rows)
             order += checked.num_rows
             tables.append(checked.append_column("order", pa.array(numbers, pa.int64())))

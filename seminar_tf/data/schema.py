@@ -85,4 +85,7 @@ REQUESTS = Table(
     prefixes=((LABEL_PREFIX, pa.float32()),),
 )
 
-TABLES = {table.name: table for table in (EVENTS, ITEMS, USERS, REQUESTS)}
+# A user's events and requests up to `timestamp` are to be forgotten.
+DELETIONS = Table(name="deletions", required={"user_id": pa.string(), "timestamp": pa.int64()}, optional={})
+
+TABLES = {table.name: table for table in (EVENTS, ITEMS, USERS, REQUESTS, DELETIONS)}

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from seminar_tf.data import schema
 from seminar_tf.data.casting import to_canonical
+from seminar_tf.data.known_ids import KnownIds
 from seminar_tf.data.rejection import (
     BAD_ID,
     BAD_KIND,
@@ -71,7 +72,7 @@ class Checked:
 
 def check_events(
     table: pa.Table,
-    known_items: pa.Array | None,
+    known_items: KnownIds | None,
     now_ms: int,
     source: str,
     *,
@@ -83,7 +84,7 @@ def check_events(
 
     Args:
       table: rows as read; columns have passed `dataset.check_schema`.
-      known_items: ids of accepted items, strings; None leaves unknown items alone.
+      known_items: ids of accepted items; None leaves unknown items alone.
       now_ms: timestamps after this moment (ms since 1970, UTC) are in the future.
       source: file the rows come from.
       row_offset: number in `source` of the first row of `table`.
@@ -111,7 +112,7 @@ def check_events(
 
 def check_requests(
     table: pa.Table,
-    known_items: pa.Array | None,
+    known_items: KnownIds | None,
     now_ms: int,
     source: str,
     *,
@@ -243,10 +244,10 @@ def _query_faults(data: pa.Table) -> list[tuple[str, np.ndarray]]:
     ]
 
 
-def _item_faults(data: pa.Table, known_items: pa.Array | None) -> list[tuple[str, np.ndarray]]:
+def _item_faults(data: pa.Table, known_items: KnownIds | None) -> list[tuple[str, np.ndarray]]:
     faults = [(MISSING_ITEM_ID, _blank(data["item_id"]))]
     if known_items is not None:
-        faults.append((UNKNOWN_ITEM, ~_mask(pc.is_in(data["item_id"], value_set=known_items))))
+        faults.append((UNKNOWN_ITEM, ~known_items.contains(data["item_id"])))
     return faults
 
 

@@ -9,21 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.behavior_example_gen.component import BehaviorExampleGen
-from components.behavior_example_gen.settings import files_fingerprint, pack, unpack
+from components.behavior_example_gen.packing import pack, unpack
+from components.behavior_example_gen.settings import files_fingerprint
 from seminar_tf.config import DataConfig, FeatureConfig
 from seminar_tf.data.dataset import DatasetError, describe
-from tests.components.ingest_helpers import (
-    EVENTS,
-    ITEMS,
-    NOW_MS,
-    REQUESTS,
-    USERS,
-    event,
-    ingest,
-    png,
-    read_split,
-    write,
-)
+from tests.components.ingest_helpers import ingest, read_split
+from tests.components.ingest_tables import EVENTS, ITEMS, NOW_MS, REQUESTS, USERS, event, png, write
 
 RED = (200, 10, 20)
 

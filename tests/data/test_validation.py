@@ -11,9 +11,10 @@ import pytest
 from seminar_tf.data import rejection as why
 from seminar_tf.data import validation
 from seminar_tf.data.dataset import DatasetError
+from seminar_tf.data.known_ids import KnownIds
 
 NOW = 1_700_000_000_000
-ITEMS = pa.array(["a", "b", "c"])
+ITEMS = KnownIds(pa.array(["a", "b", "c"]))
 NAN = math.nan
 
 

@@ -16,9 +16,10 @@ import tensorflow as tf
 
 from seminar_tf.config import FeatureConfig
 from seminar_tf.data.dataset import DatasetSpec
-from seminar_tf.data.examples import bytes_feature, item_example, query_example, serialize
+from seminar_tf.data.examples import bytes_feature, serialize
 from seminar_tf.features.lookup import IdLookup
 from seminar_tf.features.text import normalise_tensor, normalise_text, tokens
+from tests.data.single_examples import item_example, query_example
 from tests.pipelines.transform_helpers import transform
 
 FEATURES = FeatureConfig(item_oov_buckets=7, query_oov_buckets=5, token_oov_buckets=3, attribute_oov_buckets=4)

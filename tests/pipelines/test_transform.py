@@ -13,15 +13,9 @@ from pipelines.schema import raw_schema, write_schema
 from pipelines.transform import standardise
 from seminar_tf.config import FeatureConfig
 from seminar_tf.data.dataset import DatasetSpec
-from seminar_tf.data.examples import (
-    bytes_feature,
-    float_feature,
-    int_feature,
-    item_example,
-    query_example,
-    serialize,
-)
+from seminar_tf.data.examples import bytes_feature, float_feature, int_feature, serialize
 from seminar_tf.features.vocabulary import feature_sizes, read_vocabulary
+from tests.data.single_examples import item_example, query_example
 from tests.pipelines.transform_helpers import transform
 
 SPEC = DatasetSpec(spans=(1,), tasks=("click",), numeric=("price", "same"), image="pixels")
