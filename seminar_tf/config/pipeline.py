@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from seminar_tf.config.beam import BeamConfig
 from seminar_tf.config.data import DataConfig, FeatureConfig
 from seminar_tf.config.model import SEMINAR, ModelConfig
 from seminar_tf.config.release import EvaluationConfig, ServingConfig
@@ -27,7 +28,7 @@ class PipelineConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
-    beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)
+    beam: BeamConfig = field(default_factory=BeamConfig)
 
     def __post_init__(self) -> None:
         valid = bool(self.name) and all(c.isalnum() or c in "-_" for c in self.name)

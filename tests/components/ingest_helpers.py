@@ -22,10 +22,10 @@ from tfx.types import artifact_utils, standard_artifacts
 from components.behavior_example_gen.executor import Executor
 from components.behavior_example_gen.settings import IngestSettings, pack
 from pipelines.beam_arguments import beam_arguments
-from seminar_tf.config import DataConfig
+from seminar_tf.config import BeamConfig, DataConfig
 from seminar_tf.data.dataset import describe
 
-BEAM_ARGS = beam_arguments(["--runner=FnApiRunner"])
+BEAM_ARGS = beam_arguments(BeamConfig())
 NOW_MS = 10_000_000
 
 
