@@ -1,7 +1,8 @@
 """What 1e6, 1e8 and 1e9 users cost in bytes, core-hours and dollars, and what breaks first.
 
 Nothing is measured here: unit costs, each with its source, prices and sizes come from a YAML file,
-benchmarks/costs.yaml or your own. Costs grow in proportion to what is counted, which is what the formulas below say and all that they say.
+benchmarks/costs.yaml or your own. Costs grow in proportion to what is counted: that is what the formulas say, and all
+that they say.
 
 Run: python -m benchmarks.cost_model [--costs mine.yaml] [--json costs.json] [--docs docs]
 """

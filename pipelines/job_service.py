@@ -42,7 +42,7 @@ class JobService:
       pid: process id of the service, and id of its group.
     """
 
-    def __init__(self, log: str | Path, port: int = 0, patience: float = 120.0) -> None:
+    def __init__(self, log: str | Path, port: int = 0, patience: float = 600.0) -> None:
         """Args:
         log: file that the service and its workers write their log to.
         port: where it listens; 0 takes a free one.

@@ -56,7 +56,7 @@ def test_every_runner_can_be_asked_for(beam):
         ({"runner": "spark", **ENDPOINT, "master": "m"}, "or else beam.master"),
         ({"runner": "spark", **ENDPOINT, "workers": 2}, "beam.workers: expected nothing, as beam.runner is spark"),
         ({"runner": "flink", **ENDPOINT, "environment": "subprocess"}, "beam.runner flink cannot start a subprocess"),
-        ({"runner": "flink", **ENDPOINT, "environment": "external", "worker_pool": "x"}, "beam.worker_pool: expected h"),
+        ({"runner": "flink", **ENDPOINT, "environment": "external", "worker_pool": "x"}, "beam.worker_pool: expected"),
         ({**CLOUD, "temp_location": "/tmp"}, "beam.temp_location: expected a gs:// folder"),
         ({**CLOUD, "region": ""}, "beam.region: expected a value, as beam.runner is dataflow"),
         ({"options": ["-x"]}, "beam.options: expected --name=value"),
