@@ -241,7 +241,7 @@ def _cost_table(costs: Costs, scenario: Scenario) -> str:
 
 
 def _unit_lines(costs: Costs) -> list[str]:
-    return [f"| {name} | {unit['value']:.3g} | {unit['source']} |" for name, unit in asdict(costs.units).items()]
+    return [f"| {name} | {_number(unit['value'])} | {unit['source']} |" for name, unit in asdict(costs.units).items()]
 
 
 def _count(value: float) -> str:
@@ -263,7 +263,11 @@ def _money(value: float) -> str:
 
 
 def _times(value: float) -> str:
-    return f"**{value:,.3g} x**" if value > 1 else f"{value:.2g}"
+    return f"**{_number(value)} x**" if value > 1 else f"{value:.2g}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
