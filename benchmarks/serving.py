@@ -15,9 +15,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import write_section
 from benchmarks.random_ranker import Sizes, exported
 from benchmarks.serving_one import TABLES, measure
-from benchmarks.serving_report import IMAGE, PAGE, draw, one_table, soak_text, write_section
+from benchmarks.serving_report import IMAGE, PAGE, draw, one_table, soak_text
 from benchmarks.serving_soak import Soak, run
 from serving.load.draw import Shape
 

@@ -39,7 +39,7 @@ from pipelines.beam_arguments import beam_arguments
 from pipelines.fingerprint import code_fingerprint
 from seminar_tf.config import SEMINAR, DataConfig, PipelineConfig, RetrievalConfig, RivalsConfig
 from seminar_tf.config_io import to_json
-from seminar_tf.data.dataset import DatasetSpec, describe
+from seminar_tf.data.dataset import DatasetSpec, describe, table_bytes
 from seminar_tf.features import names
 
 PSU_ID = "PSU"
@@ -122,7 +122,7 @@ def create_pipeline(config: PipelineConfig, enable_cache: bool = True, span: int
         components=_components(config, spec, span),
         enable_cache=enable_cache,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(metadata_path(config))),
-        beam_pipeline_args=beam_arguments(config.beam_args),
+        beam_pipeline_args=beam_arguments(config.beam, table_bytes(config.data.path, spec.spans)),
     )
 
 

@@ -121,7 +121,7 @@ def from_dict(cls: type[T], tree: Any, where: str = "") -> T:
       An instance of `cls`; fields that `tree` lacks keep their defaults.
 
     Raises:
-      ConfigError: unknown key, or a value whose type is not the field's.
+      ConfigError: unknown key, a missing one that has no default, or a value whose type is not the field's.
     """
     if not isinstance(tree, dict):
         raise ConfigError(f"config key {where or 'top level'}: expected a mapping, found {tree!r}.")
@@ -135,6 +135,9 @@ def from_dict(cls: type[T], tree: Any, where: str = "") -> T:
             hint = f" Did you mean {close[0]!r}?" if close else f" Known keys: {', '.join(sorted(known))}."
             raise ConfigError(f"config key {dotted}: unknown.{hint}")
         values[key] = _convert(known[key], value, dotted)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if field.name not in values and field.default is field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"config key {where + '.' if where else ''}{field.name}: missing.")
     try:
         return cls(**values)
     except ConfigError as error:

@@ -119,7 +119,10 @@ def pretrained_folder(config: PipelineConfig, data: Transformed, models: Path) -
 def fine_tuned_folder(config: PipelineConfig, data: Transformed, models: Path) -> Path:
     """Where a ranker's result lies."""
     base = pretrained_folder(config, data, models)
-    return models / f"ranker-{content_key(to_json(config), str(data.examples), str(base), _TRAINING_CODE)}"
+    # Where Beam runs changes nothing in a model.
+    read = {name: value for name, value in asdict(config).items() if name != "beam"}
+    parts = (json.dumps(read, sort_keys=True), str(data.examples), str(base), _TRAINING_CODE)
+    return models / f"ranker-{content_key(*parts)}"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 Symbols (L, K, d, H, N) are those of the paper (arXiv 2407.10714) and of docs/model.md.
 """
 
+from seminar_tf.config.beam import BEAM_ENVIRONMENTS, BEAM_RUNNERS, BeamConfig
 from seminar_tf.config.continuous import ContinuousConfig, DriftConfig
 from seminar_tf.config.data import DataConfig, FeatureConfig
 from seminar_tf.config.model import RANKERS, SEMINAR, ModelConfig
@@ -13,10 +14,13 @@ from seminar_tf.config.rivals import RivalsConfig
 from seminar_tf.config.training import STRATEGIES, TrainConfig
 
 __all__ = [
+    "BEAM_ENVIRONMENTS",
+    "BEAM_RUNNERS",
     "RANKERS",
     "SEMINAR",
     "STRATEGIES",
     "ContinuousConfig",
+    "BeamConfig",
     "DataConfig",
     "DriftConfig",
     "EvaluationConfig",

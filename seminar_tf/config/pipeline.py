@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from seminar_tf.config.beam import BeamConfig
 from seminar_tf.config.continuous import ContinuousConfig, DriftConfig
 from seminar_tf.config.data import DataConfig, FeatureConfig
 from seminar_tf.config.model import SEMINAR, ModelConfig
@@ -30,7 +31,7 @@ class PipelineConfig:
     serving: ServingConfig = field(default_factory=ServingConfig)
     continuous: ContinuousConfig = field(default_factory=ContinuousConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
-    beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)
+    beam: BeamConfig = field(default_factory=BeamConfig)
 
     def __post_init__(self) -> None:
         valid = bool(self.name) and all(c.isalnum() or c in "-_" for c in self.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,16 @@ from seminar_tf.config import DataConfig
 from seminar_tf.data import schema
 from seminar_tf.data.errors import DatasetError
 
-__all__ = ["DatasetError", "DatasetSpec", "check_schema", "describe", "find_spans", "table_files", "uses_requests"]
+__all__ = [
+    "DatasetError",
+    "DatasetSpec",
+    "check_schema",
+    "describe",
+    "find_spans",
+    "table_bytes",
+    "table_files",
+    "uses_requests",
+]
 
 _SPAN = re.compile(r"span-(\d+)$")
 
@@ -58,6 +68,11 @@ def uses_requests(data: DataConfig, spec: DatasetSpec) -> bool:
 def table_files(path: str | Path, span: int, table: str) -> list[Path]:
     """Parquet files of one table in one span, sorted by name; empty where the table is missing."""
     return sorted((Path(path) / f"span-{span}" / table).glob("*.parquet"))
+
+
+def table_bytes(path: str | Path, spans: Iterable[int]) -> int:
+    """Size of all tables of these spans on disk."""
+    return sum(f.stat().st_size for span in spans for table in schema.TABLES for f in table_files(path, span, table))
 
 
 def find_spans(path: str | Path) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import serving_report
+from benchmarks import pages, serving_report
 from benchmarks.random_ranker import Sizes
 from benchmarks.serving_one import measure
 from benchmarks.serving_soak import FLAT_MIB_A_SWAP, levels, verdict, windows
@@ -95,7 +95,7 @@ def test_only_the_marked_section_changes(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- one -->\nold\n<!-- end of one -->\nafter\n", encoding="utf-8")
     for text in ("new\n\n| table |", "newer"):
-        serving_report.write_section(page, "one", text)
+        pages.write_section(page, "one", text)
         assert page.read_text(encoding="utf-8") == f"before\n<!-- one -->\n{text}\n<!-- end of one -->\nafter\n"
     with pytest.raises(ValueError, match="expected <!-- two --> and <!-- end of two -->"):
-        serving_report.write_section(page, "two", "x")
+        pages.write_section(page, "two", "x")

@@ -17,11 +17,11 @@ from components.behavior_example_gen.executor import Executor
 from components.behavior_example_gen.packing import pack
 from components.behavior_example_gen.settings import IngestSettings
 from pipelines.beam_arguments import beam_arguments
-from seminar_tf.config import DataConfig
+from seminar_tf.config import BeamConfig, DataConfig
 from seminar_tf.data.dataset import describe
 from tests.components.ingest_tables import NOW_MS
 
-BEAM_ARGS = beam_arguments(["--runner=FnApiRunner"])
+BEAM_ARGS = beam_arguments(BeamConfig())
 
 
 def ingest(path: Path, out: Path, span: int = 1, moment: int = NOW_MS, **data: Any) -> standard_artifacts.Examples:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seminar_tf.config import EvaluationConfig, PipelineConfig
+from seminar_tf.config import BeamConfig, EvaluationConfig, PipelineConfig
 from seminar_tf.data.dataset import DatasetSpec
 from seminar_tf.evaluation import metrics
 from seminar_tf.evaluation.candidates import PopularNegatives, draw_negatives
@@ -56,7 +56,7 @@ def evaluate(
     for name, artifacts in outputs.items():
         artifacts[0].uri = str(tmp_path / f"{name}-{model.name}")
     context = Executor.Context(
-        beam_pipeline_args=beam_arguments(["--runner=FnApiRunner"]), tmp_dir=str(tmp_path / "tmp"), unique_id="1"
+        beam_pipeline_args=beam_arguments(BeamConfig()), tmp_dir=str(tmp_path / "tmp"), unique_id="1"
     )
     properties = {
         "eval_config": json_format.MessageToJson(config),
