@@ -26,8 +26,6 @@ def beam_arguments(given: Sequence[str]) -> list[str]:
       Arguments for TFX's `beam_pipeline_args`. What the user says of packages or images stands.
     """
     options = PipelineOptions(list(given))
-    # Beam's own default is a local runner.
-    runner = (options.view_as(StandardOptions).runner or "DirectRunner").rpartition(".")[2]
     setup = options.view_as(SetupOptions)
     shipped = (
         setup.extra_packages,
@@ -35,4 +33,9 @@ def beam_arguments(given: Sequence[str]) -> list[str]:
         setup.requirements_file,
         options.view_as(WorkerOptions).sdk_container_image,
     )
-    return [*given] if runner not in LOCAL_RUNNERS or any(shipped) else [*given, THIS_PROCESS]
+    return [*given] if runner_name(given) not in LOCAL_RUNNERS or any(shipped) else [*given, THIS_PROCESS]
+
+
+def runner_name(given: Sequence[str]) -> str:
+    """Name of the runner that Beam arguments ask for, without its module; Beam's own default is a local one."""
+    return (PipelineOptions(list(given)).view_as(StandardOptions).runner or "DirectRunner").rpartition(".")[2]

@@ -17,6 +17,7 @@ _COMMANDS = {
     "generate": ("generate", "Write a synthetic dataset of any size, with what the ideal ranker would reach."),
     "prepare": ("prepare", "Turn a published dataset into the canonical tables."),
     "run": ("run", "Run the whole pipeline from a config, with progress."),
+    "compile": ("compile", "Compile the pipeline for Kubeflow Pipelines or Vertex AI."),
     "experiment": ("experiment", "Compare rankers over datasets and seeds, and write a report."),
     "predict": ("predict", "Rank items for a real user over gRPC and print the titles."),
     "serve": ("serve", "Serve a pushed model over gRPC, with TensorFlow Serving's API."),

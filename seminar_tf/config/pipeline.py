@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from seminar_tf.config.data import DataConfig, FeatureConfig
+from seminar_tf.config.kubeflow import KubeflowConfig
 from seminar_tf.config.model import SEMINAR, ModelConfig
 from seminar_tf.config.release import EvaluationConfig, ServingConfig
 from seminar_tf.config.retrieval import RetrievalConfig
@@ -27,6 +28,7 @@ class PipelineConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
+    kubeflow: KubeflowConfig = field(default_factory=KubeflowConfig)
     beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,116 @@
+"""Compiles the pipeline for Kubeflow Pipelines or Vertex AI Pipelines: what `seminar-tf compile` calls.
+
+Kubeflow gets a YAML package of two documents, pipeline and platform; Vertex a JSON job. Nothing is contacted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
+from tfx.orchestration.pipeline import Pipeline
+
+from pipelines.beam_arguments import LOCAL_RUNNERS, beam_arguments, runner_name
+from pipelines.kubeflow import spec as specification
+from pipelines.kubeflow.sites import make_site
+from pipelines.pipeline import pipeline_nodes
+from seminar_tf.config import PipelineConfig
+from seminar_tf.config.kubeflow import COMPONENTS
+from seminar_tf.config_io import check
+from seminar_tf.data.dataset import describe
+
+ENGINES = ("kubeflow", "vertex")
+_SCHEMES = {"kubeflow": ("gs://", "s3://", "minio://"), "vertex": ("gs://",)}
+
+
+def compile_pipeline(config: PipelineConfig, engine: str) -> dict[str, Any]:
+    """Compiles the pipeline.
+
+    Args:
+      config: `data.path` must hold a dataset on this machine, with the same columns as the one that runs will read.
+      engine: kubeflow or vertex.
+
+    Returns:
+      A PipelineJob as JSON, schema 2.1.0.
+
+    Raises:
+      ConfigError: `kubeflow` lacks what the engine needs.
+      DatasetError: the dataset is missing or malformed.
+    """
+    _check(config, engine)
+    kubeflow = config.kubeflow
+    pipeline = Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=kubeflow.pipeline_root,
+        components=pipeline_nodes(config, describe(config.data.path), make_site(engine, config)),
+        enable_cache=kubeflow.cache,
+        beam_pipeline_args=beam_arguments(config.beam_args),
+    )
+    images = {"default_image_path": kubeflow.image} | {name: kubeflow.image_of(name) for name in COMPONENTS}
+    settings = KubeflowV2DagRunnerConfig(default_image=images, use_pipeline_spec_2_1=True)
+    job = KubeflowV2DagRunner(settings).run(pipeline, write_out=False)
+    return specification.complete(job, kubeflow, engine)
+
+
+def write_package(job: dict[str, Any], config: PipelineConfig, engine: str, path: str | Path) -> Path:
+    """Writes what the engine takes, whole or not at all.
+
+    Args:
+      job: of `compile_pipeline`.
+      config: the same configuration.
+      engine: kubeflow writes YAML, vertex JSON.
+      path: file to write.
+    """
+    path = Path(path)
+    if engine == "kubeflow":
+        spec = json_format.ParseDict(job["pipelineSpec"], pb.PipelineSpec())
+        # The backend's default root is another one; runs find ours here.
+        documents = [job["pipelineSpec"] | {"defaultPipelineRoot": config.kubeflow.pipeline_root}]
+        platform = specification.kubernetes_platform(spec, config.kubeflow)
+        text = yaml.safe_dump_all(documents + ([platform] if platform else []), sort_keys=True)
+    else:
+        text = json.dumps(job, indent=2, sort_keys=True) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.part")
+    staged.write_text(text, encoding="utf-8")
+    os.replace(staged, path)
+    return path
+
+
+def _check(config: PipelineConfig, engine: str) -> None:
+    check(engine in ENGINES, "engine", engine, f"one of {', '.join(ENGINES)}")
+    legal = config.name == config.name.lower() and "_" not in config.name and config.name[0].isalnum()
+    check(legal, "name", config.name, f"small letters, digits and - for engine {engine}")
+    kubeflow = config.kubeflow
+    for key in ("image", "data_path"):
+        check(bool(getattr(kubeflow, key)), f"kubeflow.{key}", getattr(kubeflow, key), f"a value for engine {engine}")
+    schemes = _SCHEMES[engine]
+    rooted = kubeflow.pipeline_root.startswith(schemes)
+    check(rooted, "kubeflow.pipeline_root", kubeflow.pipeline_root, f"an address with {' or '.join(schemes)}")
+    runner = runner_name(config.beam_args)
+    wanted = f"--runner= one of {', '.join(LOCAL_RUNNERS)}: components read files that only their own container sees"
+    check(runner in LOCAL_RUNNERS, "beam_args", runner, wanted)
+    served = kubeflow.vertex.prediction.endpoint if engine == "vertex" else ""
+    if not served:
+        sound = kubeflow.push_dir.startswith("gs://" if engine == "vertex" else "/")
+        wanted = "gs:// and a path, or vertex.prediction" if engine == "vertex" else "a folder of a volume"
+        check(sound, "kubeflow.push_dir", kubeflow.push_dir, wanted)
+    if engine == "kubeflow":
+        for key in ("data_path", "push_dir"):
+            path = getattr(kubeflow, key)
+            on_volume = any(path == v.path or path.startswith(v.path.rstrip("/") + "/") for v in kubeflow.volumes)
+            check(on_volume, f"kubeflow.{key}", path, "a folder below one of kubeflow.volumes")
+        for key in ("training.enabled", "prediction.endpoint"):
+            section, name = key.split(".")
+            value = getattr(getattr(kubeflow.vertex, section), name)
+            check(not value, f"kubeflow.vertex.{key}", value, "nothing, as engine is kubeflow")
+    else:
+        sound = kubeflow.data_path.startswith(("gs://", "/gcs/"))
+        check(sound, "kubeflow.data_path", kubeflow.data_path, "gs:// and a path")
+        check(not kubeflow.volumes, "kubeflow.volumes", "given", "none, as engine is vertex")
