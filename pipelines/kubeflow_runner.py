@@ -16,17 +16,14 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 from tfx.orchestration.pipeline import Pipeline
 
-from pipelines.beam_arguments import LOCAL_RUNNERS, beam_arguments, runner_name
+from pipelines.beam_arguments import beam_arguments
 from pipelines.kubeflow import spec as specification
+from pipelines.kubeflow.checks import check_config
 from pipelines.kubeflow.sites import make_site
 from pipelines.pipeline import pipeline_nodes
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config.kubeflow import COMPONENTS
-from seminar_tf.config_io import check
 from seminar_tf.data.dataset import describe
-
-ENGINES = ("kubeflow", "vertex")
-_SCHEMES = {"kubeflow": ("gs://", "s3://", "minio://"), "vertex": ("gs://",)}
 
 
 def compile_pipeline(config: PipelineConfig, engine: str) -> dict[str, Any]:
@@ -43,7 +40,7 @@ def compile_pipeline(config: PipelineConfig, engine: str) -> dict[str, Any]:
       ConfigError: `kubeflow` lacks what the engine needs.
       DatasetError: the dataset is missing or malformed.
     """
-    _check(config, engine)
+    check_config(config, engine)
     kubeflow = config.kubeflow
     pipeline = Pipeline(
         pipeline_name=config.name,
@@ -81,36 +78,3 @@ def write_package(job: dict[str, Any], config: PipelineConfig, engine: str, path
     staged.write_text(text, encoding="utf-8")
     os.replace(staged, path)
     return path
-
-
-def _check(config: PipelineConfig, engine: str) -> None:
-    check(engine in ENGINES, "engine", engine, f"one of {', '.join(ENGINES)}")
-    legal = config.name == config.name.lower() and "_" not in config.name and config.name[0].isalnum()
-    check(legal, "name", config.name, f"small letters, digits and - for engine {engine}")
-    kubeflow = config.kubeflow
-    for key in ("image", "data_path"):
-        check(bool(getattr(kubeflow, key)), f"kubeflow.{key}", getattr(kubeflow, key), f"a value for engine {engine}")
-    schemes = _SCHEMES[engine]
-    rooted = kubeflow.pipeline_root.startswith(schemes)
-    check(rooted, "kubeflow.pipeline_root", kubeflow.pipeline_root, f"an address with {' or '.join(schemes)}")
-    runner = runner_name(config.beam_args)
-    wanted = f"--runner= one of {', '.join(LOCAL_RUNNERS)}: components read files that only their own container sees"
-    check(runner in LOCAL_RUNNERS, "beam_args", runner, wanted)
-    served = kubeflow.vertex.prediction.endpoint if engine == "vertex" else ""
-    if not served:
-        sound = kubeflow.push_dir.startswith("gs://" if engine == "vertex" else "/")
-        wanted = "gs:// and a path, or vertex.prediction" if engine == "vertex" else "a folder of a volume"
-        check(sound, "kubeflow.push_dir", kubeflow.push_dir, wanted)
-    if engine == "kubeflow":
-        for key in ("data_path", "push_dir"):
-            path = getattr(kubeflow, key)
-            on_volume = any(path == v.path or path.startswith(v.path.rstrip("/") + "/") for v in kubeflow.volumes)
-            check(on_volume, f"kubeflow.{key}", path, "a folder below one of kubeflow.volumes")
-        for key in ("training.enabled", "prediction.endpoint"):
-            section, name = key.split(".")
-            value = getattr(getattr(kubeflow.vertex, section), name)
-            check(not value, f"kubeflow.vertex.{key}", value, "nothing, as engine is kubeflow")
-    else:
-        sound = kubeflow.data_path.startswith(("gs://", "/gcs/"))
-        check(sound, "kubeflow.data_path", kubeflow.data_path, "gs:// and a path")
-        check(not kubeflow.volumes, "kubeflow.volumes", "given", "none, as engine is vertex")

@@ -129,9 +129,7 @@ def pipeline_nodes(config: PipelineConfig, spec: DatasetSpec, site: Site) -> lis
         stats_options=tfdv.StatsOptions(semantic_domain_stats_sample_rate=None),
     )
     schema_node, schema = site.schema(spec)
-    validator = tfx_components.ExampleValidator(
-        statistics=statistics_gen.outputs["statistics"], schema=schema
-    )
+    validator = tfx_components.ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
     transform = tfx_components.Transform(
         examples=example_gen.outputs["examples"],
         schema=schema,
@@ -208,7 +206,7 @@ def _trainer(
     transform: tfx_components.Transform,
     stage: str,
     base_model: types.Channel | None = None,
-) -> tfx_components.Trainer:
+) -> BaseNode:
     """A Trainer of one stage, `psu` or `seminar`.
 
     It is given only the parts of the configuration that its result depends on, lest a new evaluation threshold

@@ -72,13 +72,13 @@ class Site:
         """The model that a new one is compared with: output `model`."""
         return latest_blessed_model()
 
-    def trainer(self, stage: str, custom_config: dict[str, Any], **arguments: Any) -> tfx_components.Trainer:
+    def trainer(self, stage: str, custom_config: dict[str, Any], **arguments: Any) -> BaseNode:
         """A Trainer of stage psu or seminar."""
         return tfx_components.Trainer(
             run_fn=f"pipelines.trainers.{stage}.run_fn", custom_config=custom_config, **arguments
         )
 
-    def evaluator(self, **arguments: Any) -> tfx_components.Evaluator:
+    def evaluator(self, **arguments: Any) -> BaseNode:
         """The Evaluator."""
         return tfx_components.Evaluator(**arguments)
 

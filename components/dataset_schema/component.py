@@ -16,6 +16,7 @@ class DatasetSchemaSpec(ComponentSpec):
     """Parameter: `schema`, a text proto. Output: `schema_file` (a spec's names are distinct)."""
 
     PARAMETERS = {"schema": ExecutionParameter(type=str)}
+    INPUTS: dict[str, ChannelParameter] = {}
     OUTPUTS = {"schema_file": ChannelParameter(type=standard_artifacts.Schema)}
 
 

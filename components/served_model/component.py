@@ -14,6 +14,7 @@ class ServedModelSpec(ComponentSpec):
     """Parameter: `directory`. Output: `model`."""
 
     PARAMETERS = {"directory": ExecutionParameter(type=str)}
+    INPUTS: dict[str, ChannelParameter] = {}
     OUTPUTS = {"model": ChannelParameter(type=standard_artifacts.Model)}
 
 
@@ -31,6 +32,4 @@ class ServedModel(base_component.BaseComponent):
         """Args:
         directory: folder of numbered versions.
         """
-        super().__init__(
-            spec=ServedModelSpec(directory=directory, model=types.Channel(type=standard_artifacts.Model))
-        )
+        super().__init__(spec=ServedModelSpec(directory=directory, model=types.Channel(type=standard_artifacts.Model)))

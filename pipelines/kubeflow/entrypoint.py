@@ -1,8 +1,8 @@
 """What a container runs: TFX's own entrypoint for one component, between two translations.
 
 Before it, artifact URIs become files (`storage`), and the driver of a file-based ExampleGen runs if the platform has
-not run it: Vertex does so before it looks into its cache, Kubeflow never does. After it, outputs are copied to where the
-platform expects them and their URIs are written back.
+not run it: Vertex does so before it looks into its cache, Kubeflow never does. After it, outputs are copied to where
+the platform expects them and their URIs are written back.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ _LOG = logging.getLogger(__name__)
 
 # TFX takes an unknown type's title for its import path, and allows only one dot in it: no module of a package fits.
 ARTIFACT_TYPES = {kind.TYPE_NAME: name_utils.get_full_name(kind) for kind in (Codebook, RecallEvaluation)}
-COMMAND = ("python", "-m", "pipelines.kubeflow.entrypoint")
 
 
 def run(argv: list[str]) -> None:
@@ -67,7 +66,7 @@ def run(argv: list[str]) -> None:
 
 
 def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(prog=" ".join(COMMAND), allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="python -m pipelines.kubeflow.entrypoint", allow_abbrev=False)
     parser.add_argument("--executor_class_path", required=True)
     parser.add_argument("--json_serialized_invocation_args", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args")

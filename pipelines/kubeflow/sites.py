@@ -52,7 +52,7 @@ class KubeflowSite(ClusterSite):
         """The version that is served."""
         return ServedModel(self.config.kubeflow.push_dir)
 
-    def evaluator(self, **arguments: Any) -> tfx_components.Evaluator:
+    def evaluator(self, **arguments: Any) -> BaseNode:
         """One that bears the absence of a baseline."""
         return Evaluator(**arguments)
 
@@ -72,7 +72,7 @@ class VertexSite(ClusterSite):
         """Vertex's metadata knows it."""
         return latest_blessed_model()
 
-    def trainer(self, stage: str, custom_config: dict[str, Any], **arguments: Any) -> tfx_components.Trainer:
+    def trainer(self, stage: str, custom_config: dict[str, Any], **arguments: Any) -> BaseNode:
         """In the pipeline's container, or as a custom job."""
         if not self._vertex.training.enabled:
             return super().trainer(stage, custom_config, **arguments)

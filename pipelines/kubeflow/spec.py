@@ -13,13 +13,13 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from pipelines.kubeflow import vertex
-from pipelines.kubeflow.entrypoint import COMMAND
 from seminar_tf.config import KubeflowConfig
 
 # Their results depend on folders that no parameter describes. On Vertex, a driver that runs before the cache is asked
 # fingerprints the data of the first; Kubeflow runs no such driver.
 _NEVER_CACHED = {"kubeflow": ("BehaviorExampleGen", "ServedModel"), "vertex": ()}
 _EXECUTOR_ARGUMENT = "--executor_class_path"
+COMMAND = ("python", "-m", "pipelines.kubeflow.entrypoint")
 
 
 def complete(job: Mapping[str, Any], config: KubeflowConfig, engine: str) -> dict[str, Any]:

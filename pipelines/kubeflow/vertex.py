@@ -6,11 +6,12 @@ translates nothing; the training job's processes translate for themselves (`vert
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfx.dsl.components.base.base_node import BaseNode
+from seminar_tf.config import PipelineConfig, VertexConfig, VertexTraining
 
-from seminar_tf.config import PipelineConfig, VertexConfig, VertexPrediction, VertexTraining
+if TYPE_CHECKING:
+    from tfx.dsl.components.base.base_node import BaseNode
 
 # Keys of custom_config, as tfx.extensions.google_cloud_ai_platform has them (a test compares them). That package
 # imports Google's whole client, seconds that a Kubeflow compilation has no use for.
@@ -79,7 +80,7 @@ def serving_arguments(vertex: VertexConfig) -> dict[str, Any]:
     return arguments
 
 
-def training_job(config: PipelineConfig, stage: str, custom_config: dict[str, Any], **arguments: Any) -> Any:
+def training_job(config: PipelineConfig, stage: str, custom_config: dict[str, Any], **arguments: Any) -> BaseNode:
     """A Trainer that starts a Vertex Training job and waits for it."""
     from tfx.extensions.google_cloud_ai_platform.trainer.component import Trainer
 
@@ -103,7 +104,7 @@ def endpoint_pusher(vertex: VertexConfig, **arguments: Any) -> BaseNode:
     return Pusher(custom_config=custom_config, **arguments)
 
 
-def _machine(of: VertexTraining | VertexPrediction) -> dict[str, Any]:
+def _machine(of: VertexTraining) -> dict[str, Any]:
     machine: dict[str, Any] = {"machine_type": of.machine_type}
     if of.accelerator_count:
         machine |= {"accelerator_type": of.accelerator_type, "accelerator_count": of.accelerator_count}

@@ -65,7 +65,9 @@ class Volume:
 
     def __post_init__(self) -> None:
         check(bool(self.claim), "volumes.claim", self.claim, "the name of a PersistentVolumeClaim")
-        check(self.path.startswith("/") and self.path != "/", "volumes.path", self.path, "a folder such as /mnt/seminar")
+        check(
+            self.path.startswith("/") and self.path != "/", "volumes.path", self.path, "a folder such as /mnt/seminar"
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from seminar_tf.config_io import check, positive
 def _check_accelerators(section: str, kind: str, count: int) -> None:
     check(count >= 0, f"{section}.accelerator_count", count, "0 or more")
     named = bool(kind) == bool(count)
-    check(named, f"{section}.accelerator_type", kind, "a type where accelerator_count is above 0, and none where it is 0")
+    check(
+        named, f"{section}.accelerator_type", kind, "a type where accelerator_count is above 0, and none where it is 0"
+    )
 
 
 @dataclass(frozen=True)
