@@ -19,7 +19,7 @@ from tfx.orchestration.pipeline import Pipeline
 from pipelines.beam_arguments import beam_arguments
 from pipelines.kubeflow import spec as specification
 from pipelines.kubeflow.checks import check_config
-from pipelines.kubeflow.sites import make_site
+from pipelines.kubeflow.sites import DATA_PATH, SPAN_RANGE, make_site
 from pipelines.pipeline import pipeline_nodes
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config.kubeflow import COMPONENTS
@@ -52,7 +52,8 @@ def compile_pipeline(config: PipelineConfig, engine: str) -> dict[str, Any]:
     images = {"default_image_path": kubeflow.image} | {name: kubeflow.image_of(name) for name in COMPONENTS}
     settings = KubeflowV2DagRunnerConfig(default_image=images, use_pipeline_spec_2_1=True)
     job = KubeflowV2DagRunner(settings).run(pipeline, write_out=False)
-    return specification.complete(job, kubeflow, engine)
+    defaults = {DATA_PATH: kubeflow.data_path, SPAN_RANGE: ""}
+    return specification.complete(job, kubeflow, engine, defaults)
 
 
 def write_package(job: dict[str, Any], config: PipelineConfig, engine: str, path: str | Path) -> Path:

@@ -22,13 +22,16 @@ _EXECUTOR_ARGUMENT = "--executor_class_path"
 COMMAND = ("python", "-m", "pipelines.kubeflow.entrypoint")
 
 
-def complete(job: Mapping[str, Any], config: KubeflowConfig, engine: str) -> dict[str, Any]:
+def complete(
+    job: Mapping[str, Any], config: KubeflowConfig, engine: str, defaults: Mapping[str, str]
+) -> dict[str, Any]:
     """Completes what KubeflowV2DagRunner returned.
 
     Args:
       job: a PipelineJob as JSON.
       config: resources, retries and cache.
       engine: kubeflow or vertex.
+      defaults: values of the run's parameters where a run gives none; TFX drops them.
 
     Returns:
       The same job with every container's command, resources and environment, every task's retries and caching.
@@ -45,11 +48,13 @@ def complete(job: Mapping[str, Any], config: KubeflowConfig, engine: str) -> dic
             continue
         _complete_container(executor.container, name, config, engine)
         _complete_task(task, name, config, engine)
+    for name, value in defaults.items():
+        spec.root.input_definitions.parameters[name].default_value.string_value = value
     spec.deployment_spec.Clear()
     spec.deployment_spec.update(json_format.MessageToDict(deployment))
-    message.pipeline_spec.Clear()
-    message.pipeline_spec.update(json_format.MessageToDict(spec))
     completed: dict[str, Any] = json_format.MessageToDict(message)
+    # Not by way of the message, whose Struct would make floats of whole numbers.
+    completed["pipelineSpec"] = json_format.MessageToDict(spec)
     return completed
 
 

@@ -1,4 +1,4 @@
-"""Runs tasks of a compiled specification as Kubeflow does: resolves inputs, makes an ExecutorInput, calls the container.
+"""Runs tasks of a compiled specification as Kubeflow does: resolves inputs, makes an ExecutorInput, calls the command.
 
 Buckets are folders under `mounts`; the container's command is called in this process.
 """
