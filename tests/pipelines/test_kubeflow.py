@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
@@ -27,6 +28,8 @@ from pipelines.kubeflow import vertex
 from pipelines.kubeflow.entrypoint import ARTIFACT_TYPES
 from pipelines.kubeflow.storage import ROOT_VARIABLE, StorageError
 from pipelines.kubeflow_runner import compile_pipeline, write_package
+from pipelines.pipeline import create_pipeline
+from seminar_tf.cli.compile import command
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config.kubeflow import COMPONENTS
 from seminar_tf.config_io import from_yaml
@@ -238,6 +241,24 @@ def test_vertex_services(compiled):
         "my-project",
         4,
     )
+
+
+def test_the_command_writes_a_package(data, tmp_path):
+    out = tmp_path / "package.json"
+    options = ["--engine", "vertex", "--config", str(CONFIGS / "vertex.yaml"), "--data", str(data), "--out", str(out)]
+    result = CliRunner().invoke(command, [*options, "--set", "kubeflow.image=mine:1"])
+    assert result.exit_code == 0, result.output
+    assert "13 tasks, image mine:1" in result.output
+    job = json.loads(out.read_text())
+    assert spec_of(job).sdk_version.startswith("tfx-")
+    assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://my-bucket/seminar/root"
+
+
+def test_the_local_pipeline_has_the_nodes_that_only_one_machine_can_run(data, tmp_path):
+    config = from_yaml(PipelineConfig, CONFIGS / "tiny.yaml", (f"data.path={data}", f"root={tmp_path}"))
+    nodes = [node.id for node in create_pipeline(config).components]
+    local = {"DatasetSchema": "ImportSchemaGen", "ServedModel": "LatestBlessedModel"}
+    assert sorted(nodes) == sorted(local.get(name, name) for name in COMPONENTS)
 
 
 @pytest.fixture
