@@ -72,7 +72,14 @@ class Volume:
 
 @dataclass(frozen=True)
 class Toleration:
-    """A taint that GPU components bear, as Kubernetes has it (Kubernetes only)."""
+    """A taint that GPU components bear, as Kubernetes has it (Kubernetes only).
+
+    Attributes:
+      key: the taint's key, such as nvidia.com/gpu.
+      operator: Exists, whatever the taint's value, or Equal.
+      value: what it must be equal to.
+      effect: NoSchedule, PreferNoSchedule or NoExecute.
+    """
 
     key: str = ""
     operator: str = "Exists"
