@@ -15,28 +15,24 @@ import tensorflow_data_validation as tfdv
 # Not tfx.v1: it brings Google Cloud's AI Platform along, seconds of every start.
 from tfx import components as tfx_components
 from tfx import types
-from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
-from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import pusher_pb2, transform_pb2
+from tfx.proto import transform_pb2
 from tfx.types import standard_artifacts
 
 from components.behavior_example_gen.component import BehaviorExampleGen
 from components.drift.artifacts import SpanStatistics
 from components.drift.component import DriftCheck
 from components.evaluator.eval_config import eval_config
-from components.pusher.component import Pusher
 from components.quantizer.component import Quantizer
 from components.recall_evaluator.component import RecallEvaluator
 from components.resolvers.earlier_models import EarlierBlessedStrategy
 from components.resolvers.earlier_statistics import EarlierSpanStrategy
-from components.trainer.component import Trainer
-from pipelines import schema
 from pipelines.beam_arguments import beam_arguments
 from pipelines.fingerprint import code_fingerprint
+from pipelines.site import Site
 from seminar_tf.config import SEMINAR, DataConfig, PipelineConfig, RetrievalConfig, RivalsConfig
 from seminar_tf.config_io import to_json
 from seminar_tf.data.dataset import DatasetSpec, describe, table_bytes
@@ -93,13 +89,6 @@ def metadata_path(config: PipelineConfig) -> Path:
     return Path(config.root).resolve() / "metadata.sqlite"
 
 
-def push_dir(config: PipelineConfig) -> Path:
-    """Folder of numbered versions that a model server watches."""
-    if config.serving.push_dir:
-        return Path(config.serving.push_dir).resolve()
-    return Path(config.root).resolve() / "serving" / config.serving.model_name
-
-
 def create_pipeline(config: PipelineConfig, enable_cache: bool = True, span: int | None = None) -> Pipeline:
     """Builds the pipeline.
 
@@ -119,15 +108,22 @@ def create_pipeline(config: PipelineConfig, enable_cache: bool = True, span: int
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(artifacts_dir(config)),
-        components=_components(config, spec, span),
+        components=pipeline_nodes(config, spec, Site(config), span),
         enable_cache=enable_cache,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(metadata_path(config))),
         beam_pipeline_args=beam_arguments(config.beam, table_bytes(config.data.path, spec.spans)),
     )
 
 
-def _components(config: PipelineConfig, spec: DatasetSpec, span: int | None) -> list[BaseNode]:
-    root = Path(config.root).resolve()
+def pipeline_nodes(config: PipelineConfig, spec: DatasetSpec, site: Site, span: int | None = None) -> list[BaseNode]:
+    """The nodes of the pipeline, in topological order.
+
+    Args:
+      config: the whole configuration.
+      spec: of the dataset.
+      site: where they are to run.
+      span: the span to run for; None takes the newest there is.
+    """
     example_gen = BehaviorExampleGen(
         data=dataclasses.replace(config.data, path=str(Path(config.data.path).resolve())),
         features=config.features,
@@ -135,21 +131,21 @@ def _components(config: PipelineConfig, spec: DatasetSpec, span: int | None) -> 
         span=span,
         now_ms=config.data.now_ms,
         code=code_fingerprint(*_INGEST_CODE),
-        state_dir=str(root / "state" / "ingest"),
+        state_dir=site.ingestion_state_dir(),
+        input_base=site.input_base(),
+        span_range=site.span_range(),
     )
     statistics_gen = tfx_components.StatisticsGen(
         examples=example_gen.outputs["examples"],
         # Encoded pixels are long strings of which no statistic says anything.
         stats_options=tfdv.StatsOptions(semantic_domain_stats_sample_rate=None),
     )
-    schema_gen = ImportSchemaGen(schema_file=str(schema.write_schema(spec, root / "schema" / "schema.pbtxt")))
-    validator = tfx_components.ExampleValidator(
-        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
-    )
+    schema_node, schema = site.schema(spec)
+    validator = tfx_components.ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
     drift = _drift(config, example_gen)
     transform = tfx_components.Transform(
         examples=example_gen.outputs["examples"],
-        schema=schema_gen.outputs["schema"],
+        schema=schema,
         preprocessing_fn="pipelines.transform.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train", "catalog", "queries"], transform=list(names.SPLITS)),
         custom_config={
@@ -164,8 +160,8 @@ def _components(config: PipelineConfig, spec: DatasetSpec, span: int | None) -> 
         # A blocked span is neither transformed nor trained on.
         transform.add_upstream_node(drift[-1])
     earlier = _earlier_models(config, example_gen)
-    psu = _trainer(config, spec, transform, "psu", earlier).with_id(PSU_ID)
-    seminar = _trainer(config, spec, transform, "seminar", earlier, psu.outputs["model"]).with_id(SEMINAR_ID)
+    psu = _trainer(config, spec, site, transform, "psu", earlier).with_id(PSU_ID)
+    seminar = _trainer(config, spec, site, transform, "seminar", earlier, psu.outputs["model"]).with_id(SEMINAR_ID)
     quantizer = Quantizer(
         model=seminar.outputs["model"],
         transform_graph=transform.outputs["transform_graph"],
@@ -180,31 +176,24 @@ def _components(config: PipelineConfig, spec: DatasetSpec, span: int | None) -> 
         seed=config.seed,
         code=code_fingerprint(*_RECALL_CODE),
     )
-    blessed = Resolver(
-        strategy_class=LatestBlessedModelStrategy,
-        model=types.Channel(type=standard_artifacts.Model),
-        model_blessing=types.Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id("LatestBlessedModel")
-    evaluator = tfx_components.Evaluator(
+    baseline = site.baseline()
+    evaluator = site.evaluator(
         examples=transform.outputs["transformed_examples"],
         model=quantizer.outputs["served_model"],
-        baseline_model=blessed.outputs["model"],
+        baseline_model=baseline.outputs["model"],
         eval_config=eval_config(config, spec),
         example_splits=list(names.SEGMENT_SPLITS),
         module_path="components.evaluator.module",
     )
-    pusher = Pusher(
+    pusher = site.pusher(
         model=quantizer.outputs["served_model"],
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=recall.outputs["blessing"],
-        push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(push_dir(config)))
-        ),
     )
     warm = [] if earlier is None else [earlier]
     return [
-        example_gen, statistics_gen, schema_gen, validator, *drift, *warm, transform, psu, seminar, quantizer, recall,
-        blessed, evaluator, pusher,
+        example_gen, statistics_gen, schema_node, validator, *drift, *warm, transform, psu, seminar, quantizer, recall,
+        baseline, evaluator, pusher,
     ]  # fmt: skip
 
 
@@ -264,11 +253,12 @@ def _serving_part(config: PipelineConfig) -> PipelineConfig:
 def _trainer(
     config: PipelineConfig,
     spec: DatasetSpec,
+    site: Site,
     transform: tfx_components.Transform,
     stage: str,
     earlier: Resolver | None,
     base_model: types.Channel | None = None,
-) -> Trainer:
+) -> BaseNode:
     """A Trainer of one stage, `psu` or `seminar`.
 
     It is given only the parts of the configuration that its result depends on, lest a new evaluation threshold
@@ -298,16 +288,16 @@ def _trainer(
             # How a model is served is the Quantizer's affair, unless it is to be trained for it.
             retrieval=served.retrieval if config.retrieval.train_codes else RetrievalConfig(tables="float"),
         )
-    return Trainer(
-        run_fn=f"pipelines.trainers.{stage}.run_fn",
+    return site.trainer(
+        stage,
+        {
+            "config": to_json(relevant),
+            "dataset": to_json(spec),
+            "state_dir": site.state_dir(),
+            "code": code_fingerprint(*code),
+        },
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         base_model=base_model,
         warm_model=None if earlier is None else earlier.outputs[stage],
-        custom_config={
-            "config": to_json(relevant),
-            "dataset": to_json(spec),
-            "state_dir": str(Path(config.root).resolve() / "state"),
-            "code": code_fingerprint(*code),
-        },
     )

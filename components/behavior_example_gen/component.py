@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2, range_config_pb2
 
 from components.behavior_example_gen.executor import Executor
@@ -37,6 +40,8 @@ class BehaviorExampleGen(FileBasedExampleGen):
         now_ms: int = 0,
         code: str = "",
         state_dir: str = "",
+        input_base: str | RuntimeParameter | None = None,
+        span_range: RuntimeParameter | None = None,
     ) -> None:
         """Args:
           data: `data.path` is the dataset's folder.
@@ -47,14 +52,21 @@ class BehaviorExampleGen(FileBasedExampleGen):
             makes two runs comparable.
           code: fingerprint of the code that this component runs.
           state_dir: where checked rows are kept for the next span (`data.incremental`); "" keeps none.
+          input_base: where the component finds `data.path`, if it is not there but in a container; None takes
+            `data.path`.
+          span_range: parameter of a run that holds a RangeConfig as JSON, or "" for the newest span; not with `span`.
 
         Raises:
+          ValueError: both `span` and `span_range`.
           DatasetError: there is no such span, or `data.targets` asks for requests that the dataset lacks.
         """
+        if span is not None and span_range is not None:
+            raise ValueError("BehaviorExampleGen: span and span_range say the same thing; give one of them.")
         if span is not None and span not in dataset.spans:
             raise DatasetError(f"span {span} is not in {data.path}, which has {', '.join(map(str, dataset.spans))}.")
+        # A path of the machine that compiles says nothing to a container, and would keep two machines' caches apart.
         settings = IngestSettings(
-            data=data,
+            data=data if input_base is None else dataclasses.replace(data, path=""),
             dataset=dataset,
             image_size=features.image_size,
             now_ms=now_ms,
@@ -64,12 +76,12 @@ class BehaviorExampleGen(FileBasedExampleGen):
         )
         uses_requests(data, dataset)  # asked here so that the impossible fails before anything runs
         splits = [example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=1) for name in names.SPLITS]
-        chosen = None
+        chosen: range_config_pb2.RangeConfig | RuntimeParameter | None = span_range
         if span is not None:
             fixed = range_config_pb2.StaticRange(start_span_number=span, end_span_number=span)
             chosen = range_config_pb2.RangeConfig(static_range=fixed)
         super().__init__(
-            input_base=data.path,
+            input_base=data.path if input_base is None else input_base,
             input_config=example_gen_pb2.Input(splits=[example_gen_pb2.Input.Split(name="tables", pattern=_PATTERN)]),
             output_config=example_gen_pb2.Output(split_config=example_gen_pb2.SplitConfig(splits=splits)),
             custom_config=pack(settings),

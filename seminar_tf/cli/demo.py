@@ -35,8 +35,8 @@ def command(config_path: str, no_cache: bool) -> None:
     console.rule("pipeline")
     with console.status("loading TensorFlow and TFX"):
         from pipelines.local_runner import ComponentError
-        from pipelines.pipeline import push_dir
         from pipelines.run import print_summary, run_pipeline
+        from pipelines.site import push_dir
     try:
         report = run_pipeline(config, console, enable_cache=not no_cache)
     except ComponentError:

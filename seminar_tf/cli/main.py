@@ -20,6 +20,7 @@ _COMMANDS = {
     "operate": ("operate", "Run every span that has come since the last one: the daily run."),
     "rollback": ("rollback", "Take a pushed version back and serve the one before."),
     "skew": ("skew", "Compare what a model is trained on with what it is served."),
+    "compile": ("compile", "Compile the pipeline for Kubeflow Pipelines or Vertex AI."),
     "experiment": ("experiment", "Compare rankers over datasets and seeds, and write a report."),
     "predict": ("predict", "Rank items for a real user over gRPC and print the titles."),
     "serve": ("serve", "Serve a pushed model over gRPC, with TensorFlow Serving's API."),

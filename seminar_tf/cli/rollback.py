@@ -21,8 +21,9 @@ def command(config_path: str, root: str | None, version: int | None) -> None:
     from tfx.orchestration import metadata
 
     from pipelines.operation import OperationError, alone
-    from pipelines.pipeline import metadata_path, push_dir
+    from pipelines.pipeline import metadata_path
     from pipelines.rollback import RollbackError, withdraw
+    from pipelines.site import push_dir
 
     path = metadata_path(config)
     if not path.exists():

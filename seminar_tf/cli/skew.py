@@ -30,7 +30,7 @@ def command(config_path: str, data: str | None, root: str | None, requests: int,
     )
     quiet_native_logs()
     from pipelines.pipeline import metadata_path
-    from pipelines.skew import check_skew
+    from serving.skew import check_skew
 
     path = metadata_path(config)
     if not path.exists():

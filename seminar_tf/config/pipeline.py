@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from seminar_tf.config.beam import BeamConfig
 from seminar_tf.config.continuous import ContinuousConfig, DriftConfig
 from seminar_tf.config.data import DataConfig, FeatureConfig
+from seminar_tf.config.kubeflow import KubeflowConfig
 from seminar_tf.config.model import SEMINAR, ModelConfig
 from seminar_tf.config.release import EvaluationConfig, ServingConfig
 from seminar_tf.config.retrieval import RetrievalConfig
@@ -32,6 +33,7 @@ class PipelineConfig:
     continuous: ContinuousConfig = field(default_factory=ContinuousConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
     beam: BeamConfig = field(default_factory=BeamConfig)
+    kubeflow: KubeflowConfig = field(default_factory=KubeflowConfig)
 
     def __post_init__(self) -> None:
         valid = bool(self.name) and all(c.isalnum() or c in "-_" for c in self.name)

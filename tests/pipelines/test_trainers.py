@@ -13,7 +13,6 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow.core.protobuf import saved_model_pb2
 
-from pipelines.skew import check_skew
 from pipelines.trainers import common, psu, seminar
 from seminar_tf.config import (
     ContinuousConfig,
@@ -38,6 +37,7 @@ from seminar_tf.models.warm_start import WarmStartError
 from seminar_tf.training.calibration_plot import HEIGHT, WIDTH
 from seminar_tf.training.records import RecordError
 from seminar_tf.training.requests import load_users
+from serving.skew import check_skew
 from tests.training.corpus import ITEMS, QUERIES, make_users, write_records, write_segments
 
 WORDS, ATTRIBUTES = 12, 6
