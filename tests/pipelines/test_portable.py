@@ -30,12 +30,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SPLITS = {"train", "eval", "test", "catalog", "queries"}
 
 
-class UpToTransform(LocalRunner):
-    """Runs ingestion and Transform, and of what lies between only what Transform needs."""
+class Only(LocalRunner):
+    """Runs some components of the pipeline: none of what lies between that these do not read."""
+
+    def __init__(self, *names: str):
+        super().__init__()
+        self._names = names
 
     def run_with_ir(self, pipeline: Any, run_options: Any = None, **kwargs: Any) -> None:
-        wanted = ("BehaviorExampleGen", "ImportSchemaGen", "Transform")
-        kept = [node for node in pipeline.nodes if node.pipeline_node.node_info.id in wanted]
+        kept = [node for node in pipeline.nodes if node.pipeline_node.node_info.id in self._names]
         del pipeline.nodes[:]
         pipeline.nodes.extend(kept)
         super().run_with_ir(pipeline, run_options, **kwargs)
@@ -70,7 +73,7 @@ def children(pid: int) -> list[int]:
 
 def run(root: Path, data: Path, beam: BeamConfig) -> dict[str, dict[str, str]]:
     config = PipelineConfig(root=str(root), data=DataConfig(path=str(data), partitions=2, now_ms=2**42), beam=beam)
-    runner = UpToTransform()
+    runner = Only("BehaviorExampleGen", "ImportSchemaGen", "Transform")
     runner.run(create_pipeline(config))
     ingested, _, transformed = (result.outputs for result in runner.results)
     found = {
