@@ -144,12 +144,12 @@ class Plan:
         reference = self.config.compared_with
         for row in self.config.rankers_on(dataset.name):
             if row.name in chosen:
-                for seed in row.seeds or self.config.seeds:
+                for seed in row.seeds or dataset.given.seeds or self.config.seeds:
                     config = self.row_config(dataset, row, chosen[row.name], seed)
                     yield Row(dataset.name, row.name, RANKER, seed, config)
         for row in self.config.ablations_on(dataset.name) if reference.name in chosen else ():
             whole = replace(row, overrides={**reference.overrides, **row.overrides})
-            for seed in row.seeds or self.config.ablation_seeds or self.config.seeds:
+            for seed in row.seeds or self.config.ablation_seeds or dataset.given.seeds or self.config.seeds:
                 config = self.row_config(dataset, whole, chosen[reference.name], seed)
                 yield Row(dataset.name, row.name, ABLATION, seed, config)
 

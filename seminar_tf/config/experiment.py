@@ -37,6 +37,7 @@ class ExperimentDataset:
         the test split, and are reported apart (the long tail). 0 takes none.
       tuned_on: another dataset, whose best trials are taken instead of trials of its own; "" for none.
       protocols: names of those that its rows are ranked by; empty takes all. Trials are judged by the first of them.
+      seeds: of rows on it that have none of their own; empty takes the experiment's.
     """
 
     name: str = ""
@@ -47,9 +48,12 @@ class ExperimentDataset:
     hold_out: int = 0
     tuned_on: str = ""
     protocols: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name("datasets.name", self.name)
+        _distinct("datasets.seeds", self.seeds, "seed")
+        check(all(seed >= 0 for seed in self.seeds), "datasets.seeds", self.seeds, "0 or more")
         _distinct("datasets.protocols", self.protocols, "protocol")
         check(bool(self.config), "datasets.config", self.config, f"a pipeline configuration for {self.name!r}")
         sound = self.hold_out == 0 or 2 <= self.hold_out <= 100

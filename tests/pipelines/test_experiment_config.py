@@ -162,16 +162,18 @@ timing: {{datasets: [d]}}
 
 
 def two_datasets(tmp_path: Path, **replaced: str) -> Plan:
-    second = ", {name: e, config: pipeline.yaml, data: tables, protocols: [some], tuned_on: d}]"
+    second = ", {name: e, config: pipeline.yaml, data: tables, protocols: [some], seeds: [7], tuned_on: d}]"
     one = "[{name: d, config: pipeline.yaml, data: tables}]"
     more = {one: one[:-1] + second, **replaced}
     return plan(tmp_path, TWO.replace("{{", "{").replace("}}", "}"), **more)
 
 
-def test_a_dataset_may_have_protocols_of_its_own(tmp_path):
+def test_a_dataset_may_have_protocols_and_seeds_of_its_own(tmp_path):
     made = two_datasets(tmp_path)
     asked = [[one.evaluation.max_requests for one in made.asked(dataset)] for dataset in made.datasets]
     assert asked == [[0, 9], [9]]
+    seeds = [{row.seed for row in made.rows(dataset, {"SEMINAR": {}})} for dataset in made.datasets]
+    assert seeds == [{1, 2, 3}, {7}]
     assert [made.asked_of_trials(dataset).split for dataset in made.datasets] == ["eval", "eval"]
     with pytest.raises(ConfigError, match=r"protocols of dataset 'd'.*some of all, some"):
         plan(tmp_path, TWO.replace("{{", "{").replace("}}", "}"), **{"data: tables": "data: tables, protocols: [x]"})
