@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 
-import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.behavior_example_gen import failures, state, writing
 from components.behavior_example_gen.failures import IngestError
-from tests.components.dying import die
 from tests.components.ingest_tables import EVENTS, ITEMS, event, write
 from tests.components.road_helpers import content, ingest
 
@@ -90,17 +86,3 @@ def test_a_killed_run_publishes_nothing_and_a_re_run_is_the_same(dataset: Path, 
     plan = ingest(dataset, tmp_path / "again", state=kept)
     assert plan.previous is None and content(tmp_path / "again") == unbroken
     assert [child.name.startswith("span-1-") for child in kept.iterdir()] == [True]
-
-
-def test_a_killed_worker_process_ends_the_run(tmp_path: Path) -> None:
-    before = threading.excepthook
-    options = PipelineOptions(["--direct_running_mode=multi_processing", "--direct_num_workers=2"])
-    output = tmp_path / "out"
-    output.mkdir()
-    with (
-        pytest.raises(IngestError, match=r"a Beam worker process ended.*the result will be the same"),
-        failures.whole_or_nothing([str(output)], str(tmp_path)),
-        beam.Pipeline(runner="FnApiRunner", options=options) as pipeline,
-    ):
-        _ = pipeline | beam.Create([1, 2, 3]) | beam.Reshuffle() | beam.Map(die)
-    assert threading.excepthook is before and not output.exists()
