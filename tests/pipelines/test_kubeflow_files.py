@@ -172,3 +172,16 @@ def test_images_are_pinned_non_root_and_name_no_registry(text):
                 pinned = "==" in step or re.search(r"--no-deps .* \.$", step.strip())
                 assert pinned, f"not pinned: {step}"
     assert 'version("tensorflow-cpu")' in GPU and "tensorflow[and-cuda]==${version}" in GPU
+
+
+def test_beam_workers_have_the_release_of_the_lock():
+    text = (DOCKER / "Dockerfile.beam").read_text(encoding="utf-8")
+    arguments = dict(re.findall(r"^ARG (\w+)=(.+)$", text, re.MULTILINE))
+    python = re.search(r"^ARG PYTHON=(.+)$", CPU, re.MULTILINE)[1]
+    lock = (ROOT / "locks" / f"tfx-1.21-py{python.replace('.', '')}.txt").read_text()
+    assert f"apache-beam=={arguments['BEAM']}" in lock
+    assert arguments["SDK"] == f"apache/beam_python{python}_sdk:${{BEAM}}"
+    assert re.findall(r"^FROM (.+)$", text, re.MULTILINE) == ["${SDK} AS sdk", "${BASE}"]
+    assert (
+        text.rstrip().endswith('ENTRYPOINT ["/opt/apache/beam/boot"]') and "COPY --from=sdk /opt/apache/beam " in text
+    )
