@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "pipelines" / "docker"
 CPU = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
 GPU = (DOCKER / "Dockerfile.gpu").read_text(encoding="utf-8")
+_PORTABLE = "beam={runner: portable, job_endpoint: 'localhost:8099', environment: loopback}"
 
 
 def read(engine, *overrides):
@@ -51,7 +52,7 @@ def test_what_is_wrong_is_said_when_the_file_is_read(override, message):
         ("kubeflow", "kubeflow.pipeline_root=/mnt/root", "expected an address with gs:// or s3:// or minio://"),
         ("kubeflow", "kubeflow.data_path=/elsewhere/data", "kubeflow.data_path: expected a folder below one of"),
         ("kubeflow", "kubeflow.push_dir=/mnt/seminary/x", "kubeflow.push_dir: expected a folder below one of"),
-        ("kubeflow", "beam.runner=portable", "config key beam.runner: expected direct"),
+        ("kubeflow", _PORTABLE, "config key beam.runner: expected direct"),
         ("kubeflow", "drift.action=warn", "config key drift.action: expected off"),
         ("vertex", "continuous.warm_start=last_blessed", "config key continuous.warm_start: expected off"),
         ("kubeflow", "name=My_name", "config key name: expected small letters"),
