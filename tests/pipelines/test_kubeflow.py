@@ -34,7 +34,7 @@ from seminar_tf.cli.compile import command
 from seminar_tf.config import PipelineConfig
 from seminar_tf.config.kubeflow import COMPONENTS
 from seminar_tf.config_io import from_yaml
-from tests.components.ingest_helpers import EVENTS, ITEMS, event, write
+from tests.components.ingest_tables import EVENTS, ITEMS, event, write
 from tests.pipelines.kubeflow_launcher import Launcher
 
 CONFIGS = Path(__file__).parents[2] / "pipelines" / "configs"
