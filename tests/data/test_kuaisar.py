@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from seminar_tf.cli.prepare import command
 from seminar_tf.data import csv_stream, dataset, kuaisar, validation
 from seminar_tf.data.dataset import DatasetError
+from seminar_tf.data.known_ids import KnownIds
 from tests.data import published
 from tests.data.published import ITEMS, REC, SRC, START_MS, USERS, item_row, rec_row, src_row, write_csv
 
@@ -84,7 +85,7 @@ def test_what_is_written_passes_the_checks_of_ingestion(tmp_path, packed):
     summary = kuaisar.prepare(src, tmp_path / "out")
     items = validation.check_items(_table(tmp_path / "out", "items"), "items")
     events = validation.check_events(
-        _table(tmp_path / "out", "events"), items.accepted["item_id"].combine_chunks(), 2 * 10**12, "events"
+        _table(tmp_path / "out", "events"), KnownIds(items.accepted["item_id"].combine_chunks()), 2 * 10**12, "events"
     )
     assert items.rejected.num_rows == events.rejected.num_rows == 0
     assert summary["items_without_features"] == 1

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from seminar_tf.cli.prepare import command
 from seminar_tf.data import dataset, movielens, validation
 from seminar_tf.data.dataset import DatasetError
+from seminar_tf.data.known_ids import KnownIds
 from tests.real_data import real_data
 
 MOVIES = [
@@ -107,7 +108,7 @@ def test_everything_written_passes_the_checks_of_ingestion(latest, tmp_path):
     movielens.prepare(latest, tmp_path / "out")
     items = validation.check_items(_table(tmp_path / "out", "items"), "items")
     events = validation.check_events(
-        _table(tmp_path / "out", "events"), items.accepted["item_id"].combine_chunks(), 2 * 10**12, "events"
+        _table(tmp_path / "out", "events"), KnownIds(items.accepted["item_id"].combine_chunks()), 2 * 10**12, "events"
     )
     assert items.rejected.num_rows == events.rejected.num_rows == 0
 
@@ -216,7 +217,7 @@ def test_real_latest_small(tmp_path):
     rated = set(events.filter(events["is_target"])["item_id"].to_pylist())
     assert len(rated) == 9_724, "18 movies of movies.csv have no rating"
     assert items["numeric_year"].null_count == 12
-    known = items["item_id"].combine_chunks()
+    known = KnownIds(items["item_id"].combine_chunks())
     checked = validation.check_events(events, known, 2 * 10**12, "events")
     assert checked.rejected.num_rows == validation.drop_duplicates(checked.accepted).rejected.num_rows == 0
     assert dataset.describe(tmp_path / "out").image_dim == 64

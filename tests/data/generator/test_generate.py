@@ -20,6 +20,7 @@ from seminar_tf.data.generator import generate, preset
 from seminar_tf.data.generator.config import DAY_MS, END_MS
 from seminar_tf.data.generator.simulate import simulate
 from seminar_tf.data.generator.world import build_world
+from seminar_tf.data.known_ids import KnownIds
 
 
 def content_hash(path: Path) -> dict[str, str]:
@@ -33,7 +34,7 @@ def test_describe_reads_what_was_written(tiny):
 
 def test_validation_accepts_every_row(tiny):
     read = {name: pq.read_table(tiny.path / "span-1" / name) for name in ("events", "requests", "items", "users")}
-    known = pa.array(tiny.items.item_id)
+    known = KnownIds(pa.array(tiny.items.item_id))
     checked = {
         "events": validation.check_events(read["events"], known, END_MS, "events"),
         "requests": validation.check_requests(read["requests"], known, END_MS, "requests"),
