@@ -46,7 +46,13 @@ def output_hashes(folder: str | Path) -> dict[str, str]:
 def _records(split: Path) -> str:
     files = sorted(str(file) for file in split.glob("*"))
     records = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
-    return _digest(sorted(hashlib.sha256(record).digest() for record in records))
+    return _digest(sorted(hashlib.sha256(_canonical(record)).digest() for record in records))
+
+
+def _canonical(record: bytes) -> bytes:
+    """The Example with its features in order: how a process orders the fields of a map says nothing."""
+    canonical: bytes = tf.train.Example.FromString(record).SerializeToString(deterministic=True)
+    return canonical
 
 
 def _digest(parts: list[bytes]) -> str:
