@@ -7,12 +7,13 @@ done again, and one that ended is not.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from components.json_file import write_json
+from pipelines.lock import HeldError, hold
 
 FOLDER = "spans"
 _LOCK = "operate.lock"
@@ -115,10 +116,7 @@ def read_records(root: str | Path) -> list[SpanRecord]:
 def write_record(root: str | Path, record: SpanRecord) -> None:
     """Writes a span's record, whole or not at all."""
     path = Path(root) / FOLDER / f"span-{record.span}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_json(path, asdict(record))
 
 
 @contextlib.contextmanager
@@ -129,11 +127,10 @@ def alone(root: str | Path) -> Iterator[None]:
       OperationError: another one is at work.
     """
     path = Path(root) / _LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(hold(path))
+        except HeldError:
             raise OperationError(f"another run holds {path}: wait for it, or end it.") from None
         yield
 

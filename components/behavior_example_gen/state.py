@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.behavior_example_gen.settings import IngestSettings, files_fingerprint
+from components.processes import runs
 from seminar_tf.data.dataset import find_spans, table_files
 from seminar_tf.data.erasure import TIMED
 from seminar_tf.data.rejection import IN_FUTURE, REJECTED_SCHEMA, UNKNOWN_ITEM
@@ -151,7 +152,7 @@ def begin(folder: str) -> str:
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
     for left in root.glob(f"{_STAGED}*"):
-        if not _alive(int(left.name.removeprefix(_STAGED).partition("-")[0])):
+        if not runs(int(left.name.removeprefix(_STAGED).partition("-")[0])):
             shutil.rmtree(left, ignore_errors=True)
     staged = root / f"{_STAGED}{os.getpid()}-{uuid.uuid4().hex}"
     staged.mkdir()
@@ -210,13 +211,3 @@ def _published(folder: str) -> list[State]:
         except (OSError, ValueError, TypeError) as error:
             logger.warning("%s is no manifest of a state (%s) and is not used.", file, error)
     return found
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -16,6 +16,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
+from components.processes import runs
 from seminar_tf.export import versions
 
 _LOG = logging.getLogger(__name__)
@@ -97,20 +98,10 @@ def remove_leftovers(base: Path) -> None:
     """Removes what killed pushes staged and never renamed; pushes still running are left alone."""
     for child in base.iterdir() if base.is_dir() else ():
         match = _STAGED.fullmatch(child.name)
-        if match and not _runs(int(match.group(1))):
+        # This process is not staging anything yet: its own number was another's before.
+        if match and (int(match.group(1)) == os.getpid() or not runs(int(match.group(1)))):
             _LOG.warning("removing %s, which a killed push left behind", child)
             shutil.rmtree(child)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    # This process is not staging anything yet: its number was another's before.
-    return process != os.getpid()
 
 
 def same_files(one: Path, other: Path) -> bool:

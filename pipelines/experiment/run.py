@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from pipelines.experiment.plan import RANKER, Dataset, Plan, Row
 from pipelines.experiment.records import DatasetResult, Trial
 from pipelines.experiment.report import headline, write_report
 from pipelines.experiment.results import number
+from pipelines.lock import HeldError, hold
 from seminar_tf.config_io import ConfigError
 
 
@@ -114,17 +114,10 @@ def run_experiment(plan: Plan, console: Console) -> Finished:
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Holds the root for this process; the lock ends with the process, however that ends."""
-    root.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":
-        # No such lock there: it is up to the user to start one at a time.
-        yield
-        return
-    import fcntl
-
-    with (root / ".lock").open("w") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(hold(root / ".lock"))
+        except HeldError:
             raise ConfigError(
                 f"root {root}: another process runs an experiment there. Wait for it, or give another --root."
             ) from None

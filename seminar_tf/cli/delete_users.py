@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from seminar_tf.cli.store_options import store_address, store_options
+
 
 @click.command("delete-users")
 @click.argument("users", nargs=-1, metavar="[USER]...")
@@ -16,17 +18,7 @@ import click
 )
 @click.option("--until-ms", default=None, type=click.IntRange(1), help="Keep the USERs' events after this moment.")
 @click.option("--gateway", default=None, help="Address of a gateway, in place of a store.")
-@click.option("--store", "kind", type=click.Choice(["sqlite", "redis"]), default="sqlite", show_default=True)
-@click.option("--sqlite-path", default="histories.db", show_default=True, type=click.Path(dir_okay=False))
-@click.option(
-    "--redis-url",
-    default="redis://127.0.0.1:6379/0",
-    show_default=True,
-    envvar="SEMINAR_REDIS_URL",
-    show_envvar=True,
-    help="redis://, rediss:// (TLS) or unix://.",
-)
-@click.option("--allow-loss", is_flag=True, help="Accept a store that may lose what was acknowledged with the power.")
+@store_options
 def command(
     users: tuple[str, ...],
     source: str | None,
@@ -62,7 +54,7 @@ def command(
                 client = stack.enter_context(GatewayClient(gateway, timeout_s=30.0))
                 delete = lambda user, until: client.delete_user(user, until or 0)  # noqa: E731
             else:
-                address = f"sqlite:{sqlite_path}" if kind == "sqlite" else redis_url
+                address = store_address(kind, sqlite_path, redis_url)
                 delete = stack.enter_context(open_store(address, require_durable=not allow_loss)).delete_user
             if source:
                 done = deletions.apply(deletions.read(source), delete)

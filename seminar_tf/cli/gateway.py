@@ -6,25 +6,17 @@ import logging
 
 import click
 
+from seminar_tf.cli.store_options import store_address, store_options
+
 
 @click.command("gateway")
 @click.option("--ranker", default="127.0.0.1:8500", show_default=True, help="Address of TensorFlow Serving's API.")
 @click.option("--model-name", default="ranker", show_default=True, help="Model that ranks.")
 @click.option("--label", default=None, help="Version label to rank with; by default the latest version.")
 @click.option("--task", default="", help="Task that ranks where a request names none; by default the only one.")
-@click.option("--store", "kind", type=click.Choice(["sqlite", "redis"]), default="sqlite", show_default=True)
-@click.option("--sqlite-path", default="histories.db", show_default=True, type=click.Path(dir_okay=False))
-@click.option(
-    "--redis-url",
-    default="redis://127.0.0.1:6379/0",
-    show_default=True,
-    envvar="SEMINAR_REDIS_URL",
-    show_envvar=True,
-    help="redis://, rediss:// (TLS) or unix://.",
-)
+@store_options
 @click.option("--max-history", default=10_000, show_default=True, help="Newest events of a user that are kept.")
 @click.option("--history-length", default=10_000, show_default=True, help="Newest pairs that the model gets.")
-@click.option("--allow-loss", is_flag=True, help="Accept a store that may lose acknowledged events with the power.")
 @click.option("--rank-without-store", is_flag=True, help="Rank with no history while the store fails.")
 @click.option("--fixed-shapes", is_flag=True, help="Pad all requests alike, for a server that batches them.")
 @click.option("--max-candidates", default=20_000, show_default=True, help="N above which a request is refused.")
@@ -81,7 +73,7 @@ def command(
             fixed_shapes=fixed_shapes,
             max_candidates=max_candidates,
         )
-        address = f"sqlite:{sqlite_path}" if kind == "sqlite" else redis_url
+        address = store_address(kind, sqlite_path, redis_url)
         store = open_store(address, StoreOptions(max_history=max_history), require_durable=not allow_loss)
     except (StoreError, ValueError) as error:
         raise click.ClickException(str(error)) from error
