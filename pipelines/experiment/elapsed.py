@@ -69,7 +69,9 @@ class Elapsed:
 
 def in_words(runs: Sequence[RunTime]) -> str:
     """What all runs took, as the report says it."""
+    if not runs:
+        return "How long it took is not known: every result was there already."
     wall, cpu = sum(one.wall_seconds for one in runs), sum(one.cpu_seconds for one in runs)
-    jobs, most = sum(one.jobs for one in runs), max((one.processes for one in runs), default=0)
+    jobs, most = sum(one.jobs for one in runs), max(one.processes for one in runs)
     times = "in one run" if len(runs) == 1 else f"in {len(runs)} runs, each going on where the one before ended"
     return f"Took {wall / 60:.0f} minutes {times}: {jobs} jobs, {most} at once, {cpu / 60:.0f} minutes of CPU."
