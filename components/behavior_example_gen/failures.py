@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from components import beam_workers
+
 # As the C library, Arrow and TensorFlow word ENOSPC and EDQUOT.
 _FULL = ("No space left on device", "[Errno 28]", "Disk quota exceeded", "[Errno 122]")
 
@@ -17,14 +19,14 @@ class IngestError(RuntimeError):
 
 @contextlib.contextmanager
 def whole_or_nothing(outputs: Sequence[str], where: str) -> Iterator[None]:
-    """Removes outputs that are not complete, and turns a full disk into advice.
+    """Removes outputs that are not complete, and turns a full disk or a dead worker into advice.
 
     Args:
       outputs: files and folders that the block fills.
       where: the folder that they lie in, for the message.
 
     Raises:
-      IngestError: the disk is full. Other errors pass as they are.
+      IngestError: the disk is full, or a worker process died. Other errors pass as they are.
     """
     try:
         yield
@@ -38,6 +40,8 @@ def whole_or_nothing(outputs: Sequence[str], where: str) -> Iterator[None]:
                 "are free now that the unfinished output is removed. Nothing was published. Free some space and run "
                 "again: the result will be the same."
             ) from error
+        if beam_workers.DIED in str(error):
+            raise IngestError(beam_workers.DIED + " Nothing was published.") from error
         raise
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from components import beam_workers
 from components.behavior_example_gen import failures, state, writing
 from components.behavior_example_gen.catalog import BuildCatalog, BuildQueries
 from components.behavior_example_gen.reading import (
@@ -97,6 +98,7 @@ def ingest(
       IngestError: the disk is full, or a worker process died.
     """
     outputs = [*folders.values(), letters, summary]
+    beam_workers.watch()
     with failures.whole_or_nothing(outputs, os.path.dirname(summary)):
         staged = state.begin(plan.settings.state_dir) if plan.settings.state_dir else ""
         try:

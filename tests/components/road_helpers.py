@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,20 @@ def pipeline() -> beam.Pipeline:
 
 
 def ingest(
-    path: Path, out: Path, span: int = 1, state: Path | None = None, moment: int = NOW_MS, **data: Any
+    path: Path,
+    out: Path,
+    span: int = 1,
+    state: Path | None = None,
+    moment: int = NOW_MS,
+    make: Callable[[], beam.Pipeline] = pipeline,
+    **data: Any,
 ) -> road.Plan:
     """Ingests up to a span into the folder `out`; returns the plan, which tells what was appended to."""
     config = DataConfig(path=str(path), **({"partitions": 3} | data))
     settings = IngestSettings(config, describe(path), image_size=4, state_dir=str(state or ""))
     plan = road.plan(str(path), span, settings, moment)
     folders = {name: str(out / f"Split-{name}") for name in names.SPLITS}
-    road.ingest(pipeline, plan, folders, str(out / "rejected"), str(out / "summary.json"))
+    road.ingest(make, plan, folders, str(out / "rejected"), str(out / "summary.json"))
     return plan
 
 

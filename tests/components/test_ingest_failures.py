@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.behavior_example_gen import failures, state, writing
 from components.behavior_example_gen.failures import IngestError
@@ -86,3 +90,25 @@ def test_a_killed_run_publishes_nothing_and_a_re_run_is_the_same(dataset: Path, 
     plan = ingest(dataset, tmp_path / "again", state=kept)
     assert plan.previous is None and content(tmp_path / "again") == unbroken
     assert [child.name.startswith("span-1-") for child in kept.iterdir()] == [True]
+
+
+def _die(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _two_workers(deadly: bool) -> beam.Pipeline:
+    options = PipelineOptions(["--direct_running_mode=multi_processing", "--direct_num_workers=2"])
+    made = beam.Pipeline(runner="FnApiRunner", options=options)
+    if deadly:
+        _ = made | "Deadly" >> beam.Create([1]) | "Die" >> beam.Map(_die)
+    return made
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_worker_is_told_and_leaves_nothing(dataset: Path, unbroken: dict, tmp_path: Path) -> None:
+    out, kept = tmp_path / "out", tmp_path / "state"
+    with pytest.raises(IngestError, match=r"a Beam worker process died.*beam\.workers.*Nothing was published"):
+        ingest(dataset, out, state=kept, make=lambda: _two_workers(deadly=True))
+    assert content(out) == {} and not list(kept.iterdir())
+    ingest(dataset, out, state=kept, make=lambda: _two_workers(deadly=False))
+    assert content(out) == unbroken
