@@ -1,6 +1,6 @@
 """Beam's local worker processes: one that dies fails the pipeline.
 
-As Beam is, its runner waits for ever for what a dead worker of its own was to answer: the thread that started the worker
+As Beam is, its runner waits for ever for what a dead worker was to answer: the thread that started the worker
 sees it end and tells nobody. With `watch`, it answers in the worker's place, with an error.
 """
 

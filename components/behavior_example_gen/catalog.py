@@ -16,8 +16,9 @@ from components.behavior_example_gen.settings import IngestSettings
 from seminar_tf.data import columns, rejection
 from seminar_tf.data.examples import item_examples, query_examples
 
-# Images and vectors are large: this many rows are held as Python objects at a time.
-_ROWS_AT_ONCE = 1024
+# Images are large, and Python objects: few rows at a time. Of other rows, enough that the cost is that of their bytes.
+_IMAGES_AT_ONCE = 1024
+_ROWS_AT_ONCE = 16_384
 
 
 class BuildCatalog(beam.DoFn):
@@ -42,11 +43,12 @@ class BuildCatalog(beam.DoFn):
         yield beam.pvalue.TaggedOutput(COUNTS, ("items", rows.num_rows))
         counts = self._counts_of(rows["item_id"], groups["counts"])
         examples: list[bytes] = []
-        for start in range(0, rows.num_rows, _ROWS_AT_ONCE):
-            piece = rows.slice(start, _ROWS_AT_ONCE)
+        image = self._settings.dataset.image
+        at_once = _IMAGES_AT_ONCE if image == "pixels" else _ROWS_AT_ONCE
+        for start in range(0, rows.num_rows, at_once):
+            piece = rows.slice(start, at_once)
             pixels, bad = self._pixels(piece)
-            vectors = self._settings.dataset.image == "vector"
-            examples += item_examples(piece, pixels, counts[start : start + _ROWS_AT_ONCE], vectors).tolist()
+            examples += item_examples(piece, pixels, counts[start : start + at_once], image == "vector").tolist()
             if bad.any():
                 told = arrow.with_provenance(piece, self._sources).drop(["order", "span"])
                 letters = rejection.reject(told, bad, rejection.BAD_IMAGE, "items", "")
@@ -56,19 +58,20 @@ class BuildCatalog(beam.DoFn):
     def _counts_of(self, ids: pa.ChunkedArray, pieces: Iterable[bytes]) -> np.ndarray:
         """(n,) int64: how often each id is a pair of a train segment."""
         told, counts = sum_counts(pieces)
-        place = pc.index_in(columns.whole(ids), value_set=pa.array(told.values, pa.binary()).cast(pa.string()))
+        place = pc.index_in(columns.whole(ids), value_set=told.values.cast(pa.string()))
         return np.append(counts, 0)[pc.fill_null(place, -1).to_numpy(zero_copy_only=False)]
 
-    def _pixels(self, items: pa.Table) -> tuple[list[bytes | None], np.ndarray]:
-        """Pixels of each item's image, None where it has none, and (n,) bool: whose image is bad."""
-        pixels: list[bytes | None] = [None] * items.num_rows
+    def _pixels(self, items: pa.Table) -> tuple[list[bytes | None] | None, np.ndarray]:
+        """Pixels of each item's image, None where it (or the whole dataset) has none, and (n,) bool: whose is bad."""
         bad = np.zeros(items.num_rows, bool)
-        if self._settings.dataset.image == "pixels":
-            for row, (data, path) in enumerate(zip(items["image"].to_pylist(), items["image_path"].to_pylist())):
-                try:
-                    pixels[row] = self._image(data, path)
-                except images.BadImage:
-                    bad[row] = True
+        if self._settings.dataset.image != "pixels":
+            return None, bad
+        pixels: list[bytes | None] = [None] * items.num_rows
+        for row, (data, path) in enumerate(zip(items["image"].to_pylist(), items["image_path"].to_pylist())):
+            try:
+                pixels[row] = self._image(data, path)
+            except images.BadImage:
+                bad[row] = True
         return pixels, bad
 
     def _image(self, data: bytes | None, path: str | None) -> bytes | None:
@@ -97,7 +100,7 @@ def sum_counts(pieces: Iterable[bytes]) -> tuple[columns.Strings, np.ndarray]:
     """
     table = arrow.from_bytes(pieces)
     if table is None:
-        return columns.Strings(np.zeros(0, np.int64), np.zeros(0, object)), np.zeros(0, np.int64)
+        return columns.Strings(np.zeros(0, np.int64), pa.array([], pa.binary())), np.zeros(0, np.int64)
     ids = columns.strings(table["id"])
     total = np.zeros(len(ids.values), np.int64)
     np.add.at(total, ids.codes, columns.integers(table["count"]))

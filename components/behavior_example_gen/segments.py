@@ -145,7 +145,7 @@ def count_values(column: Strings, rows: np.ndarray) -> pa.Table:
     """Table of `id` and `count`: how often each non-empty value occurs at `rows`."""
     counts = np.bincount(column.codes[rows], minlength=len(column.values))
     present = np.flatnonzero(counts)
-    ids = pa.array(column.values[present], pa.binary()).cast(pa.string())
+    ids = column.values.take(pa.array(present)).cast(pa.string())
     table = pa.table({"id": ids, "count": pa.array(counts[present], pa.int64())})
     return table.filter(pc.greater(pc.binary_length(table["id"]), 0))
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from seminar_tf.data import columns
 from seminar_tf.data.dataset import table_files
-from seminar_tf.features.text import normalise_text
+from seminar_tf.features.text import normalise_array
 
 _COLUMNS = ("user_id", "timestamp", "kind", "query", "item_id")
 _HOUR_MS = 3_600_000
@@ -55,8 +55,8 @@ def derive(events: pa.Table) -> pa.RecordBatch:
     gap[order] = np.where(first, np.nan, np.log2(1.0 + np.maximum(between, 0.0)))
     starts = np.flatnonzero(first)
     count[order[starts]] = np.diff(np.append(starts, len(order)))
-    queries = columns.strings(events["query"], normalise_text)
-    texts = np.array([text.decode("utf-8") for text in queries.values], object)
+    queries = columns.strings(events["query"], normalise_array)
+    texts = np.array(queries.values.cast(pa.string()).to_pylist(), object)
     words = np.array([len(text.split()) for text in texts], float)
     of_event = texts[queries.codes] if len(texts) else np.zeros(0, object)
     typed = of_event.astype(bool) if len(texts) else np.zeros(0, bool)

@@ -16,18 +16,19 @@ class Strings:
 
     Attributes:
       codes: (n,) int64 indices into `values`.
-      values: (distinct,) object array of bytes.
+      values: (distinct,) binary, without nulls.
     """
 
     codes: np.ndarray
-    values: np.ndarray
+    values: pa.Array
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def rows(self, chosen: slice | np.ndarray) -> list[bytes]:
         """The strings of some rows, in order."""
-        return self.values[self.codes[chosen]].tolist()
+        found: list[bytes] = self.values.take(pa.array(self.codes[chosen])).to_pylist()
+        return found
 
     def take(self, rows: np.ndarray) -> Strings:
         """The column at `rows`, which share the values."""
@@ -45,12 +46,12 @@ def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
-def strings(column: pa.ChunkedArray | pa.Array, rule: Callable[[str], str] | None = None) -> Strings:
+def strings(column: pa.ChunkedArray | pa.Array, rule: Callable[[pa.Array], pa.Array] | None = None) -> Strings:
     """Encodes a string column; null becomes the empty string.
 
     Args:
       column: n strings.
-      rule: applied to each distinct value, not to each row. Values that it makes equal share one code.
+      rule: applied to the distinct values, not to the rows. Values that it makes equal share one code.
 
     Returns:
       n codes; `values` are distinct and sorted by their bytes, so codes compare as the strings do.
@@ -58,17 +59,17 @@ def strings(column: pa.ChunkedArray | pa.Array, rule: Callable[[str], str] | Non
     encoded = pc.fill_null(whole(column).cast(pa.string()), "").dictionary_encode()
     codes, found = encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary
     if rule is not None:
-        ruled = pa.array([rule(value) for value in found.to_pylist()], pa.string()).dictionary_encode()
+        ruled = rule(found).dictionary_encode()
         codes, found = ruled.indices.to_numpy(zero_copy_only=False)[codes], ruled.dictionary
     # Arrow compares strings by their bytes.
     order = pc.array_sort_indices(found).to_numpy(zero_copy_only=False)
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    return Strings(rank[codes], objects(found.take(pa.array(order))))
+    return Strings(rank[codes], found.take(pa.array(order)).cast(pa.binary()))
 
 
 def objects(values: pa.Array) -> np.ndarray:
-    """Strings without null as an object array of bytes."""
+    """Strings, or bytes, without null as an object array of bytes."""
     made = np.empty(len(values), object)
     made[:] = values.cast(pa.binary()).to_numpy(zero_copy_only=False)
     return made

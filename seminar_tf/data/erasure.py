@@ -100,4 +100,4 @@ def read_erasure(path: str | Path, newest_span: int, retention_days: int, now_ms
     until, span_of = (np.full(len(users.values), np.iinfo(np.int64).min) for _ in range(2))
     np.maximum.at(until, users.codes, columns.integers(rows["timestamp"]))
     np.maximum.at(span_of, users.codes, columns.integers(rows["span"]))
-    return Erasure(pa.array(users.values, pa.binary()).cast(pa.string()), until, span_of, oldest)
+    return Erasure(users.values.cast(pa.string()), until, span_of, oldest)

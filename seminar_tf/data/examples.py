@@ -17,7 +17,7 @@ from seminar_tf.data import columns, wire
 from seminar_tf.data.schema import NUMERIC_PREFIX
 from seminar_tf.data.sequences import Segments
 from seminar_tf.features import names
-from seminar_tf.features.text import normalise_text
+from seminar_tf.features.text import normalise_array
 
 _PAIRS_AT_ONCE = 262_144
 
@@ -82,10 +82,10 @@ def _segment_features(
     pair_start, target_start = segments.pair_start[first : last + 1], segments.target_start[first : last + 1]
     held, asked = slice(pair_start[0], pair_start[-1]), slice(target_start[0], target_start[-1])
     in_pairs, in_targets = pair_start - pair_start[0], target_start - target_start[0]
-    splits = np.array([name.encode() for name in names.SEGMENT_SPLITS], object)
+    splits = pa.array([name.encode() for name in names.SEGMENT_SPLITS], pa.binary())
     told = [attributes.get(identity, []) for identity in pairs.users[user]]
     features = {
-        names.USER_ID: wire.bytes_lists(user, pairs.users, one),
+        names.USER_ID: wire.bytes_lists(user, pa.array(pairs.users, pa.binary()), one),
         names.SPAN: wire.int_lists(np.full(len(user), span), one),
         names.SPLIT: wire.bytes_lists(segments.split[first:last], splits, one),
         names.USER_ATTRIBUTES: _ragged(told),
@@ -106,27 +106,29 @@ def _segment_features(
 
 def _strings(column: columns.Strings, rows: slice, bounds: np.ndarray) -> wire.Feature:
     """The rows' strings, cut at `bounds`. Only the values that occur are encoded."""
-    present, codes = np.unique(column.codes[rows], return_inverse=True)
-    return wire.bytes_lists(codes.reshape(-1), column.values[present], bounds)
+    codes = column.codes[rows]
+    present = np.flatnonzero(np.bincount(codes, minlength=len(column.values)))
+    number = np.zeros(len(column.values), np.int64)
+    number[present] = np.arange(len(present))
+    return wire.bytes_lists(number[codes], column.values.take(pa.array(present)), bounds)
 
 
 def _ragged(lists: Sequence[Sequence[bytes]]) -> wire.Feature:
     """A list of byte strings for each record."""
-    flat = np.empty(sum(map(len, lists)), object)
-    flat[:] = [value for values in lists for value in values]
+    flat = pa.array([value for values in lists for value in values], pa.binary())
     bounds = np.concatenate([[0], np.cumsum([len(values) for values in lists])]).astype(np.int64)
-    return wire.bytes_lists(np.arange(len(flat)), flat, bounds)
+    return wire.bytes_lists(None, flat, bounds)
 
 
 def item_examples(
-    items: pa.Table, images: Sequence[bytes | None], counts: np.ndarray, image_vectors: bool = True
+    items: pa.Table, images: Sequence[bytes | None] | None, counts: np.ndarray, image_vectors: bool = True
 ) -> np.ndarray:
     """Serializes catalog items; a feature that an item lacks is an empty list.
 
     Args:
       items: n rows of the items table: item_id, and any of title, text, attributes, image_vector, text_vector and
         numeric_* columns. Attributes get their stored form.
-      images: (n,) raw RGB pixels, or None.
+      images: (n,) raw RGB pixels, or None where an item has none; None where no item has.
       counts: (n,) times that each is a pair of the train segments.
       image_vectors: whether `image_vector` is used.
 
@@ -139,7 +141,7 @@ def item_examples(
         names.ITEM_TITLE: _optional(items, "title"),
         names.ITEM_TEXT: _optional(items, "text"),
         names.ITEM_ATTRIBUTES: _attributes(items),
-        names.ITEM_IMAGE: _ragged([[] if image is None else [image] for image in images]),
+        names.ITEM_IMAGE: _none(rows) if images is None else _ragged([[] if i is None else [i] for i in images]),
         names.ITEM_IMAGE_VECTOR: _vectors(items, "image_vector" if image_vectors else ""),
         names.ITEM_TEXT_VECTOR: _vectors(items, "text_vector"),
         names.ITEM_COUNT: wire.int_lists(counts, np.arange(rows + 1)),
@@ -168,14 +170,19 @@ def query_examples(queries: columns.Strings, counts: np.ndarray) -> np.ndarray:
     )
 
 
+def _none(rows: int) -> wire.Feature:
+    """An empty list of byte strings for each of `rows` records."""
+    return wire.bytes_lists(None, pa.array([], pa.binary()), np.zeros(rows + 1, np.int64))
+
+
 def _optional(items: pa.Table, name: str) -> wire.Feature:
     """A string a row; none where it is null or empty."""
     if name not in items.column_names:
-        return _ragged([[]] * items.num_rows)
+        return _none(items.num_rows)
     values = columns.whole(items[name])
-    there = pc.fill_null(pc.greater(pc.binary_length(values), 0), False).to_numpy(zero_copy_only=False)
-    held = columns.objects(values.filter(pa.array(there)))
-    return wire.bytes_lists(np.arange(len(held)), held, np.concatenate([[0], np.cumsum(there)]))
+    there = pc.fill_null(pc.greater(pc.binary_length(values), 0), False)
+    bounds = np.concatenate([[0], np.cumsum(there.to_numpy(zero_copy_only=False))])
+    return wire.bytes_lists(None, values.filter(there).cast(pa.binary()), bounds)
 
 
 def _lists(items: pa.Table, name: str) -> tuple[pa.Array, np.ndarray] | None:
@@ -190,10 +197,10 @@ def _lists(items: pa.Table, name: str) -> tuple[pa.Array, np.ndarray] | None:
 def _attributes(items: pa.Table) -> wire.Feature:
     found = _lists(items, "attributes")
     if found is None:
-        return _ragged([[]] * items.num_rows)
-    stored = columns.strings(found[0], normalise_text)
+        return _none(items.num_rows)
+    stored = columns.strings(found[0], normalise_array)
     row = np.repeat(np.arange(items.num_rows), found[1])
-    filled = np.array([bool(value) for value in stored.values], bool)
+    filled = pc.greater(pc.binary_length(stored.values), 0).to_numpy(zero_copy_only=False)
     kept = filled[stored.codes] if len(stored) else np.zeros(0, bool)
     bounds = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=items.num_rows))])
     return wire.bytes_lists(stored.codes[kept], stored.values, bounds)

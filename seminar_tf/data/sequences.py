@@ -16,7 +16,7 @@ import pyarrow as pa
 from seminar_tf.config import DataConfig
 from seminar_tf.data import columns, splitting
 from seminar_tf.data.targets import Pairs, Targets, event_targets, request_targets
-from seminar_tf.features.text import normalise_text
+from seminar_tf.features.text import normalise_array
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ def sort_pairs(events: pa.Table) -> Pairs:
     user = user_of.codes[rows]
     start = splitting.starts_of(user, len(user_of.values))
     return Pairs(
-        users=user_of.values,
+        users=columns.objects(user_of.values),
         start=start,
         user=user,
         position=np.arange(len(rows)) - start[user],
         item=columns.strings(events["item_id"]).take(rows),
-        query=columns.strings(events["query"], normalise_text).take(rows),
+        query=columns.strings(events["query"], normalise_array).take(rows),
         timestamp=timestamp[rows],
         rows=rows,
     )

@@ -12,7 +12,7 @@ from seminar_tf.data import columns
 from seminar_tf.data.columns import Strings
 from seminar_tf.data.dataset import DatasetError
 from seminar_tf.data.schema import LABEL_PREFIX
-from seminar_tf.features.text import normalise_text
+from seminar_tf.features.text import normalise_array
 
 
 @dataclass(frozen=True)
@@ -175,9 +175,10 @@ def request_targets(
       newest_span: for `target_spans: newest` and `window_spans`.
     """
     of_user = columns.strings(requests["user_id"])
-    place = np.searchsorted(pairs.users, of_user.values) if len(pairs.users) else np.zeros(len(of_user.values), int)
+    asked = columns.objects(of_user.values)
+    place = np.searchsorted(pairs.users, asked) if len(pairs.users) else np.zeros(len(asked), int)
     inside = np.minimum(place, max(len(pairs.users) - 1, 0))
-    known = pairs.users[inside] == of_user.values if len(pairs.users) else np.zeros(len(of_user.values), bool)
+    known = pairs.users[inside] == asked if len(pairs.users) else np.zeros(len(asked), bool)
     # A user without events has no history, and min_history is at least 1: nothing to predict from.
     rows = np.flatnonzero(known[of_user.codes])
     rows = rows[in_window(columns.integers(requests["span"])[rows], config, newest_span)]
@@ -201,7 +202,7 @@ def request_targets(
         unit=unit,
         cut=position,
         item=columns.strings(requests["item_id"]).take(rows),
-        query=columns.strings(requests["query"], normalise_text).take(rows),
+        query=columns.strings(requests["query"], normalise_array).take(rows),
         labels=_labels(requests, tasks)[rows],
     )
     return targets.take(position >= config.min_history)

@@ -19,6 +19,8 @@ _BYTES = pa.large_binary()
 # Tags are (field number << 3) | wire type; all fields on the way to a list's values are of type 2, length-delimited.
 _FIRST_FIELD = b"\x0a"  # Example.features, Features.feature, a map entry's key, the values of any list
 _ENTRY_VALUE = b"\x12"
+# From here on a varint takes one byte more.
+_LONGER = np.array([1 << 7 * group for group in range(1, 10)], np.uint64)
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = b"\x0a", b"\x12", b"\x1a"
 
 
@@ -37,16 +39,17 @@ class Feature:
     values: pa.Array
 
 
-def bytes_lists(codes: np.ndarray, distinct: np.ndarray, bounds: np.ndarray) -> Feature:
+def bytes_lists(codes: np.ndarray | None, distinct: pa.Array, bounds: np.ndarray) -> Feature:
     """Lists of byte strings.
 
     Args:
-      codes: (n,) indices into `distinct`, those of all records one after the other.
-      distinct: (v,) object array of bytes; each is encoded once, however often it occurs.
+      codes: (n,) indices into `distinct`, those of all records one after the other; None: all of it, in order.
+      distinct: (v,) binary, without nulls; each is encoded once, however often it occurs.
       bounds: (R + 1,) ascending; record r holds codes[bounds[r]:bounds[r + 1]].
     """
-    encoded = _delimited(pa.array(distinct, _BYTES))
-    return Feature(_BYTES_LIST, False, _cut(encoded.take(pa.array(codes, pa.int64())), bounds))
+    held = distinct.cast(_BYTES)
+    encoded = _join([pa.scalar(_FIRST_FIELD, _BYTES), varints(_lengths(held)), held])
+    return Feature(_BYTES_LIST, False, _cut(encoded if codes is None else encoded.take(pa.array(codes)), bounds))
 
 
 def int_lists(values: np.ndarray, bounds: np.ndarray) -> Feature:
@@ -69,10 +72,20 @@ def examples(features: Mapping[str, Feature]) -> np.ndarray:
     Returns:
       (R,) object array of bytes.
     """
+    total: np.ndarray | int = 0
     pieces: list[pa.Array | pa.Scalar] = []
     for name in sorted(features):
-        pieces += _entry(name, features[name])
-    made = _delimited(_join(pieces)).to_numpy(zero_copy_only=False)
+        feature = features[name]
+        inner = _lengths(feature.values)
+        # What comes before the values depends on their length alone, and few lengths differ.
+        distinct, which = np.unique(inner, return_inverse=True)
+        heads = _heads(name, feature, distinct)
+        pieces.append(heads[0] if len(heads) == 1 else heads.take(pa.array(which.reshape(-1))))
+        if distinct.any():
+            pieces.append(feature.values)
+        total = total + inner + _lengths(heads)[which.reshape(-1)]
+    assert isinstance(total, np.ndarray)
+    made = _join([pa.scalar(_FIRST_FIELD, _BYTES), varints(total), *pieces]).to_numpy(zero_copy_only=False)
     assert isinstance(made, np.ndarray)
     return made
 
@@ -80,51 +93,51 @@ def examples(features: Mapping[str, Feature]) -> np.ndarray:
 def varints(values: np.ndarray) -> pa.Array:
     """Base-128 varints of (n,) integers as (n,) large_binary; a negative number takes ten bytes, as in protobuf."""
     rest = np.asarray(values).astype(np.int64).view(np.uint64)
-    lengths = np.ones(len(rest), np.int64)
-    for group in range(1, 10):
-        lengths += rest >= np.uint64(1 << 7 * group)
+    lengths = 1 + np.searchsorted(_LONGER, rest, side="right")
     widest = int(lengths.max(initial=1))
     groups = np.empty((len(rest), widest), np.uint8)
     for group in range(widest):
         low = (rest >> np.uint64(7 * group)).astype(np.uint8) & np.uint8(0x7F)
         groups[:, group] = low | ((lengths > group + 1).astype(np.uint8) << np.uint8(7))
-    data = groups[np.arange(widest) < lengths[:, None]]
+    alike = widest == lengths.min(initial=widest)
+    data = groups.reshape(-1) if alike else groups[np.arange(widest) < lengths[:, None]]
     return _array(data, np.concatenate([[0], np.cumsum(lengths)]))
 
 
-def _entry(name: str, feature: Feature) -> list[pa.Array | pa.Scalar]:
-    """The pieces of one entry of the map `Features.feature`, for all records."""
+def _heads(name: str, feature: Feature, lengths: np.ndarray) -> pa.Array:
+    """What comes before the values in an entry of the map `Features.feature`.
+
+    Args:
+      name: of the feature.
+      feature: what it is.
+      lengths: (n,) bytes of values.
+
+    Returns:
+      (n,) large_binary.
+    """
     key = name.encode("utf-8")
     if len(key) > 127:
         raise ValueError(f"feature name {name!r} has {len(key)} bytes, expected at most 127.")
-    inner = _lengths(feature.values)
-    head = pa.array([b""], _BYTES).take(pa.array(np.zeros(len(inner), np.int64)))
+    inner = lengths
+    head = pa.array([b""] * len(inner), _BYTES)
     if feature.packed:
         # An empty packed field is left out altogether.
-        size = varints(inner)
-        head = _join([pa.scalar(_FIRST_FIELD, _BYTES), size])
-        empty = inner == 0
-        if empty.any():
-            head = _array_of(head, ~empty)
+        head = _array_of(_join([pa.scalar(_FIRST_FIELD, _BYTES), varints(inner)]), inner > 0)
         inner = inner + _lengths(head)
     of_list = varints(inner)
     of_feature = varints(1 + _lengths(of_list) + inner)
     told = len(key) + 2 + 1 + _lengths(of_feature) + 1 + _lengths(of_list) + inner
-    return [
-        pa.scalar(_FIRST_FIELD, _BYTES),
-        varints(told),
-        pa.scalar(_FIRST_FIELD + bytes([len(key)]) + key + _ENTRY_VALUE, _BYTES),
-        of_feature,
-        pa.scalar(feature.tag, _BYTES),
-        of_list,
-        head,
-        feature.values,
-    ]
-
-
-def _delimited(values: pa.Array) -> pa.Array:
-    """Each value as a length-delimited field number 1."""
-    return _join([pa.scalar(_FIRST_FIELD, _BYTES), varints(_lengths(values)), values])
+    return _join(
+        [
+            pa.scalar(_FIRST_FIELD, _BYTES),
+            varints(told),
+            pa.scalar(_FIRST_FIELD + bytes([len(key)]) + key + _ENTRY_VALUE, _BYTES),
+            of_feature,
+            pa.scalar(feature.tag, _BYTES),
+            of_list,
+            head,
+        ]
+    )
 
 
 def _join(pieces: list[pa.Array | pa.Scalar]) -> pa.Array:

@@ -1,13 +1,16 @@
-"""Text rules that ingestion, Transform and the served graph must share, in Python and in TensorFlow ops."""
+"""Text rules that ingestion, Transform and the served graph must share, in Python, Arrow and TensorFlow ops."""
 
 from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 import seminar_tf  # noqa: F401  (settles Keras before TensorFlow loads)
 
 # isort: split
 import tensorflow as tf
 
-# Exactly what str.split() takes for white space, so that both versions of the rule agree on every string.
+# Exactly what str.split() takes for white space, so that all versions of the rule agree on every string.
 _WHITE_SPACE = r"[\x09-\x0d\x1c-\x20\x{85}\p{Z}]+"
 # Marks belong to the letter before them: without \p{M} a decomposed accent or a Devanagari vowel would cut words.
 _NO_WORD = r"[^\p{L}\p{N}\p{M}]+"
@@ -16,6 +19,11 @@ _NO_WORD = r"[^\p{L}\p{N}\p{M}]+"
 def normalise_text(text: str) -> str:
     """A query, or an attribute, as it is stored: ends stripped, each run of white space one space."""
     return " ".join(text.split())
+
+
+def normalise_array(text: pa.Array) -> pa.Array:
+    """`normalise_text` of an Arrow array of strings."""
+    return pc.utf8_trim(pc.replace_substring_regex(text, _WHITE_SPACE, " "), " ")
 
 
 def normalise_tensor(text: tf.Tensor) -> tf.Tensor:

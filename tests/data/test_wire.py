@@ -45,7 +45,7 @@ def test_any_lists_equal_protobuf(seed: int) -> None:
     floats[::7] = np.nan
     made = wire.examples(
         {
-            "z": wire.bytes_lists(codes, distinct, bounds),
+            "z": wire.bytes_lists(codes, pa.array(distinct, pa.binary()), bounds),
             "a number": wire.int_lists(numbers, bounds),
             "floats": wire.float_lists(floats, bounds),
         }
