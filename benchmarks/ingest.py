@@ -8,7 +8,7 @@ Three measurements, each pipeline run in a process of its own on Beam's FnApiRun
 - linear: ours alone at growing sizes, with a plot of seconds against events and the slope in logarithms (1: linear).
 - large: ours alone at one size, on worker processes; wall time, and the peak of all processes' memory together.
 
-Run: python -m benchmarks.ingest ratio [--events 500000 --repeats 3]
+Run: python -m benchmarks.ingest ratio [--events 1000000 --repeats 3]
      python -m benchmarks.ingest linear [--sizes 1e5 1e6 1e7 2e7]
      python -m benchmarks.ingest large [--events 20000000 --workers 2]
 """
@@ -76,7 +76,9 @@ def run_child(step: str, *arguments: str) -> None:
         folder, events, seed, skew = arguments
         ingest_data.write(Path(folder), int(events), int(seed), float(skew))
         return
-    import tensorflow  # noqa: F401  (both pipelines need it: not part of what is timed)
+    # Both pipelines need these: loading them is no part of what is timed.
+    from benchmarks import ingest_rows  # noqa: F401
+    from components.behavior_example_gen import road  # noqa: F401
 
     pipeline, path, out, partitions, workers = arguments
     begin, begin_cpu = time.perf_counter(), time.process_time()
@@ -221,7 +223,7 @@ def main() -> None:
     """Prints the figures and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mode", choices=("ratio", "linear", "large"))
-    parser.add_argument("--events", type=float, help="of ratio (default 5e5) and large (default 2e7)")
+    parser.add_argument("--events", type=float, help="of ratio (default 1e6) and large (default 2e7)")
     parser.add_argument("--sizes", type=float, nargs="+", default=[1e5, 3e5, 1e6, 3e6, 1e7, 2e7])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--partitions", type=int, default=16)
@@ -237,7 +239,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.work) as name:
         work = Path(name)
         if options.mode == "ratio":
-            found = ratio(int(options.events or 5e5), options.repeats, options.seed, work)
+            found = ratio(int(options.events or 1e6), options.repeats, options.seed, work)
         elif options.mode == "linear":
             found = linear([int(size) for size in options.sizes], options.seed, work, out.with_suffix(".png"))
         else:

@@ -22,6 +22,8 @@ from seminar_tf.data.dead_letter import DeadLetterWriter
 
 REJECTED_FOLDER = "rejected"
 SUMMARY_FILE = "summary.json"
+# The default level takes twice the time for a tenth less bytes.
+_GZIP = tf.io.TFRecordOptions("GZIP", compression_level=1)
 
 
 class WriteShard(beam.DoFn):
@@ -47,7 +49,7 @@ class WriteShard(beam.DoFn):
         # Beside the split's folder: readers take every file in it.
         staged = f"{self._folder}.staged-{number:05d}-{uuid.uuid4().hex}"
         tf.io.gfile.makedirs(self._folder)
-        with tf.io.TFRecordWriter(staged, options="GZIP") as writer:
+        with tf.io.TFRecordWriter(staged, options=_GZIP) as writer:
             for example in examples:
                 writer.write(example)
         tf.io.gfile.rename(staged, final, overwrite=True)
