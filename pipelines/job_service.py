@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from types import FrameType, TracebackType
 
-_MODULE = "apache_beam.runners.portability.local_job_service_main"
+_MODULE = "pipelines.job_service_main"
 _ROOT = Path(__file__).resolve().parents[1]
 _GRACE_SECONDS = 5.0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,11 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
 import seminar_tf  # noqa: F401
 
 # isort: split
+from pipelines.beam_arguments import beam_arguments
 from pipelines.job_service import JobService, JobServiceError
 from pipelines.local_runner import LocalRunner
 from pipelines.output_hash import output_hashes
@@ -82,8 +86,8 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def run(root: Path, data: Path, beam: BeamConfig) -> dict[str, dict[str, str]]:
-    config = PipelineConfig(root=str(root), data=DataConfig(path=str(data), partitions=2, now_ms=2**42), beam=beam)
+def run(root: Path, data: Path, where: BeamConfig) -> dict[str, dict[str, str]]:
+    config = PipelineConfig(root=str(root), data=DataConfig(path=str(data), partitions=2, now_ms=2**42), beam=where)
     runner = Only("BehaviorExampleGen", "ImportSchemaGen", "Transform")
     runner.run(create_pipeline(config))
     ingested, _, transformed = (result.outputs for result in runner.results)
@@ -103,8 +107,8 @@ def test_a_job_service_of_other_processes_writes_what_the_direct_run_writes(
     direct = run(tmp_path / "direct", data, BeamConfig())
     assert service.stdout is not None
     endpoint = service.stdout.readline().strip()
-    beam = BeamConfig(runner="portable", job_endpoint=endpoint, environment="subprocess")
-    portable = run(tmp_path / "portable", data, beam)
+    where = BeamConfig(runner="portable", job_endpoint=endpoint, environment="subprocess")
+    portable = run(tmp_path / "portable", data, where)
     assert portable == direct
     assert set(direct["ingested"]) == set(direct["transformed"]) == SPLITS
     records = {name: int(found.split()[0]) for name, found in direct["transformed"].items()}
@@ -112,6 +116,21 @@ def test_a_job_service_of_other_processes_writes_what_the_direct_run_writes(
     assert len(direct["vocabularies"]) == 4
     # The service's own word that it ran both jobs.
     assert (tmp_path / "log").read_text().count("Completed job") == 2
+
+
+def _die(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.timeout(300)
+def test_a_job_whose_worker_is_killed_fails(service: subprocess.Popen[str]) -> None:
+    assert service.stdout is not None
+    endpoint = service.stdout.readline().strip()
+    options = beam_arguments(BeamConfig(runner="portable", job_endpoint=endpoint, environment="subprocess"))
+    pipeline = beam.Pipeline(options=PipelineOptions(options))
+    _ = pipeline | beam.Create([1]) | beam.Map(_die)
+    with pytest.raises(RuntimeError, match="a Beam worker process died before its work was done"):
+        pipeline.run().wait_until_finish()
 
 
 def test_a_service_that_does_not_start_is_told_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
