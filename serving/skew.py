@@ -15,12 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from seminar_tf.config import FeatureConfig
-from seminar_tf.data.dataset import find_spans, table_files
 from seminar_tf.evaluation.requests import Request
 from seminar_tf.export.examples import examples_inputs
 from seminar_tf.export.inputs import EXAMPLES_SIGNATURE, INDEXED_SIGNATURE, RAW_SIGNATURE, RankRequest
@@ -36,6 +32,7 @@ from serving.gateway.options import GatewayOptions
 from serving.gateway.sqlite_store import SQLiteStore
 from serving.gateway.store import HistoryStore
 from serving.gateway.validation import Ranking
+from serving.raw_users import RawUsers, read_users
 
 import tensorflow as tf  # isort: skip
 
@@ -62,19 +59,6 @@ class Skew:
         """Counts a difference."""
         self.differing[feature] += 1
         self.examples.setdefault(feature, f"{request.name}: training has {training}, serving has {serving}")
-
-
-@dataclass(frozen=True)
-class RawUsers:
-    """The raw log of some users.
-
-    Attributes:
-      events: user -> (timestamp, item, query), oldest first; rows of one moment in the order of their files.
-      attributes: user -> `name=value` strings.
-    """
-
-    events: Mapping[str, Sequence[tuple[int, str, str]]]
-    attributes: Mapping[str, Sequence[str]]
 
 
 def check_skew(
@@ -130,66 +114,6 @@ def check_skew(
             _compare_features(found, request, trained, served, lookup)
             _compare_scores(found, request, trained, served, asked, history, loaded)
     return found
-
-
-def read_users(path: str | Path, span: int, users: set[str]) -> RawUsers:
-    """Reads users' events and attributes out of the canonical tables of spans up to `span`.
-
-    Events about items that no table has are left out, rows that are there twice, and what a deletion asks to forget:
-    ingestion leaves them out too.
-    """
-    spans = [n for n in find_spans(path) if n <= span]
-    catalog = _read(path, spans, "items", ["item_id"])["item_id"]
-    wanted = ["user_id", "timestamp", "query", "item_id"]
-    events = _read(path, spans, "events", wanted, users)
-    events = events.filter(pc.is_in(events["item_id"], value_set=pc.unique(catalog)))
-    gone: dict[str, int] = {}
-    asked = _read(path, spans, "deletions", ["user_id", "timestamp"], users)
-    for user, moment in zip(asked["user_id"].to_pylist(), asked["timestamp"].to_pylist()):
-        gone[user] = max(moment, gone.get(user, 0))
-    by_user: dict[str, list[tuple[int, str, str]]] = {user: [] for user in users}
-    for user, moment, query, item in zip(*(events[name].to_pylist() for name in wanted)):
-        if moment > gone.get(user, -1):
-            by_user[user].append((moment, item, query or ""))
-    for rows in by_user.values():
-        rows.sort(key=lambda row: row[0])
-    attributes: dict[str, Sequence[str]] = {}
-    found = _read(path, spans, "users", ["user_id", "attributes"], users)
-    if found.num_rows:
-        for user, values in zip(found["user_id"].to_pylist(), found["attributes"].to_pylist()):
-            attributes[user] = [value for value in values or [] if value]  # a later span's row comes later
-    return RawUsers(by_user, attributes)
-
-
-def _read(
-    path: str | Path, spans: Sequence[int], table: str, columns: list[str], users: set[str] | None = None
-) -> pa.Table:
-    """Columns of one table over spans, in the order of spans, files and rows, each different row once."""
-    parts = []
-    seen: set[tuple[object, ...]] = set()
-    for file in (file for span in spans for file in table_files(path, span, table)):
-        part = _canonical(pq.read_table(file, partitioning=None))
-        if users is not None:
-            part = part.filter(pc.is_in(part["user_id"], value_set=pa.array(sorted(users), pa.string())))
-        keep = [name for name in part.column_names if not name.startswith(("label_", "is_target"))]
-        if table == "events" and part.num_rows:
-            rows = list(zip(*(part[name].to_pylist() for name in keep)))
-            fresh = [not (row in seen or seen.add(row)) for row in rows]  # type: ignore[func-returns-value]
-            part = part.filter(pa.array(fresh))
-        present = [name for name in columns if name in part.column_names]
-        if len(present) == len(columns):
-            parts.append(part.select(columns))
-    if not parts:
-        return pa.table({name: pa.array([], pa.string()) for name in columns})
-    return pa.concat_tables(parts)
-
-
-def _canonical(table: pa.Table) -> pa.Table:
-    """The columns that are read here in their canonical types, the others as they are."""
-    kinds = dict.fromkeys(("user_id", "item_id", "query"), pa.string())
-    kinds |= {"timestamp": pa.int64(), "attributes": pa.list_(pa.string())}
-    fields = [pa.field(f.name, kinds.get(f.name, f.type)) for f in table.schema]
-    return table.cast(pa.schema(fields))
 
 
 def _tensor(value: np.ndarray) -> tf.Tensor:
