@@ -64,6 +64,7 @@ class RankerModule(tf.Module):
         of its own beside the signatures, which nobody calls.
       sizes: rows of the id spaces.
       length: L, newest pairs of a history that the model sees.
+      attributes: the first so many of a user's attributes are seen, as in training (`features.max_attributes`).
       tasks: label tasks.
     """
 
@@ -75,6 +76,7 @@ class RankerModule(tf.Module):
         self.weights = served_variables(model)
         self.sizes = sizes
         self.length = config.model.serving_history_length
+        self.attributes = config.features.max_attributes
         self.tasks = tasks
         self._call: Callable[..., Tensors] = lambda batch: model(batch, training=False)
         # Behind lambdas: tf.Module would save them beside the signatures that call them, tracing each once more.
@@ -138,7 +140,7 @@ class RankerModule(tf.Module):
                 names.CANDIDATE_ITEM_ID: self.lookup.items(inputs[names.CANDIDATE_ITEM_ID]),
                 names.QUERY: self.lookup.queries(inputs[names.QUERY]),
                 names.REQUEST_TIMESTAMP: inputs[names.REQUEST_TIMESTAMP],
-                names.USER_ATTRIBUTES: self.lookup.attributes(inputs[names.USER_ATTRIBUTES]),
+                names.USER_ATTRIBUTES: self.lookup.attributes(inputs[names.USER_ATTRIBUTES][:, : self.attributes]),
             }
         )
 

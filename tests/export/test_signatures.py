@@ -59,6 +59,18 @@ def test_padding_changes_no_score(exported, call, signature):
         assert (padded[name][:, 3:] == 0.0).all()
 
 
+def test_no_more_attributes_than_in_training(exported, call):
+    _, _, signatures = exported
+    most = fake.CONFIG.features.max_attributes
+    raw = fake.to_raw(fake.batch(np.random.default_rng(7), rows=2, length=6, width=3))
+    raw[names.USER_ATTRIBUTES] = np.array([[f"name={n + row}" for n in range(most + 5)] for row in (0, 9)], np.object_)
+    cut = {**raw, names.USER_ATTRIBUTES: raw[names.USER_ATTRIBUTES][:, :most]}
+    fewer = {**raw, names.USER_ATTRIBUTES: raw[names.USER_ATTRIBUTES][:, : most - 1]}
+    scores = [call(signatures["serving_default"], arrays)["score_click"] for arrays in (raw, cut, fewer)]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
+    assert np.abs(scores[0] - scores[2]).max() > 1e-5
+
+
 @pytest.mark.parametrize("extra", [1, 50])
 def test_longer_histories_keep_the_newest_pairs(exported, call, extra):
     _, _, signatures = exported
