@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seminar_tf.data import columns, validation
+from seminar_tf.data import columns, duplicates, validation
 
 # A row's place in the order of files: number of its file, then row number.
 _ROW_BITS = 40
@@ -85,7 +85,7 @@ def newest_rows(table: pa.Table, name: str, key: str, sources: list[str]) -> tup
     table = with_provenance(in_file_order(table), sources)
     kept, rejected = [], []
     for span in sorted(set(columns.integers(table["span"]).tolist())):
-        checked = validation.drop_duplicates(table.filter(pc.equal(table["span"], span)), name)
+        checked = duplicates.drop_duplicates(table.filter(pc.equal(table["span"], span)), name)
         kept.append(checked.accepted)
         rejected.append(checked.rejected)
     rows = pa.concat_tables(kept)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from components.behavior_example_gen import arrow, state
 from components.behavior_example_gen.reading import COUNTS, REJECTED, forget
 from components.behavior_example_gen.settings import IngestSettings
-from seminar_tf.data import columns, rejection, validation
+from seminar_tf.data import columns, duplicates, rejection, validation
 from seminar_tf.data.columns import Strings
 from seminar_tf.data.erasure import Erasure
 from seminar_tf.data.examples import segment_examples
@@ -109,7 +109,7 @@ class BuildSegments(beam.DoFn):
 
     def _distinct(self, table: pa.Table, name: str) -> Any:
         rows = arrow.with_provenance(arrow.in_file_order(table), self._sources[name])
-        checked = validation.drop_duplicates(rows, name)
+        checked = duplicates.drop_duplicates(rows, name)
         if checked.rejected.num_rows:
             yield beam.pvalue.TaggedOutput(REJECTED, arrow.to_bytes(checked.rejected))
             yield beam.pvalue.TaggedOutput(COUNTS, (f"accepted_{name}", -checked.rejected.num_rows))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from seminar_tf.data import columns, validation
+from seminar_tf.data import columns, duplicates, validation
 from seminar_tf.data.dataset import DatasetError, describe, table_files
 from seminar_tf.data.erasure import read_erasure
 from seminar_tf.data.known_ids import KnownIds
@@ -115,7 +115,7 @@ def read_user(path: str | Path, user_id: str, known_items: list[str]) -> User:
             numbers = np.arange(order, order + checked.num_rows)
             order += checked.num_rows
             tables.append(checked.append_column("order", pa.array(numbers, pa.int64())))
-    events = validation.drop_duplicates(pa.concat_tables(tables)).accepted
+    events = duplicates.drop_duplicates(pa.concat_tables(tables)).accepted
     if not events.num_rows:
         raise DatasetError(f"{path}: user {user_id!r} has no usable event. Leave --user out to take a busy user.")
     history, held_out = _at_last_target(events)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,19 @@ REJECTED_SCHEMA = pa.schema(
 
 # Where an accepted row came from: columns that checks append on demand. The underscore keeps them apart from a log's.
 PROVENANCE = ("_source", "_row_number")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check made of some rows.
+
+    Attributes:
+      accepted: canonical columns and types, rows in their old order.
+      rejected: REJECTED_SCHEMA: `row` is the original row as JSON, `row_number` counts from 0 in `source`.
+    """
+
+    accepted: pa.Table
+    rejected: pa.Table
 
 
 def with_provenance(rows: pa.Table, source: Path, numbers: np.ndarray) -> pa.Table:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,10 +30,6 @@ from seminar_tf.data.rejection import (
     BAD_VECTOR,
     BEFORE_1970,
     BROWSE_WITH_QUERY,
-    DUPLICATE_CANDIDATE,
-    DUPLICATE_EVENT,
-    DUPLICATE_ITEM,
-    DUPLICATE_USER,
     IN_FUTURE,
     MISSING_ACTION,
     MISSING_ITEM_ID,
@@ -45,29 +40,9 @@ from seminar_tf.data.rejection import (
     REJECTED_SCHEMA,
     SEARCH_WITHOUT_QUERY,
     UNKNOWN_ITEM,
+    Checked,
     reject,
 )
-
-# Rows equal in these columns are one row told twice.
-DUPLICATE_KEYS = {
-    "events": (DUPLICATE_EVENT, ("user_id", "timestamp", "kind", "query", "item_id", "action", "request_id")),
-    "requests": (DUPLICATE_CANDIDATE, ("user_id", "request_id", "item_id")),
-    "items": (DUPLICATE_ITEM, ("item_id",)),
-    "users": (DUPLICATE_USER, ("user_id",)),
-}
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What a check made of some rows.
-
-    Attributes:
-      accepted: canonical columns and types, rows in their old order.
-      rejected: REJECTED_SCHEMA: `row` is the original row as JSON, `row_number` counts from 0 in `source`.
-    """
-
-    accepted: pa.Table
-    rejected: pa.Table
 
 
 def check_events(
@@ -90,7 +65,7 @@ def check_events(
       row_offset: number in `source` of the first row of `table`.
       families: label columns that the result has even where `table` lacks them.
       provenance: append PROVENANCE, `_source` (string) and `_row_number` (int64), to the accepted rows;
-        `drop_duplicates` then reports them.
+        `duplicates.drop_duplicates` then reports them.
 
     Returns:
       Accepted events (null query where browsing, NaN where a label is unknown) and rejected rows.
@@ -143,7 +118,7 @@ def check_items(
     families: Sequence[str] = (),
     provenance: bool = False,
 ) -> Checked:
-    """Checks rows of `items`; duplicates are found by `drop_duplicates`, once all rows of a span are together.
+    """Checks rows of `items`; duplicates are found by duplicates.py, once all rows of a span are together.
 
     Args:
       table: rows as read.
@@ -182,38 +157,6 @@ def check_users(table: pa.Table, source: str, *, row_offset: int = 0, provenance
     data = to_canonical(table, schema.USERS, source)
     faults = [(MISSING_USER_ID, _blank(data["user_id"]))]
     return _split(table, data, faults, "users", source, row_offset, provenance)
-
-
-def drop_duplicates(data: pa.Table, table: str = "events", source: str = "") -> Checked:
-    """Keeps the first of rows that are equal in DUPLICATE_KEYS[table]; null equals null.
-
-    Args:
-      data: accepted rows, all that may hold duplicates of one another (for events: all rows of a user).
-      table: canonical table's name.
-      source: reported for rejected rows where `data` lacks the PROVENANCE columns; row numbers then count in `data`.
-
-    Returns:
-      First occurrences in their old order, and the rest.
-    """
-    reason, keys = DUPLICATE_KEYS[table]
-    codes = [_codes(data[key]) for key in keys]
-    # Stable, so the first of equal rows comes first. Not group_by: Arrow 10's crashes where a column has other chunks
-    # than its neighbour.
-    rows = np.lexsort(codes)
-    repeated = np.zeros(data.num_rows, bool)
-    repeated[rows[1:]] = np.logical_and.reduce([column[rows[1:]] == column[rows[:-1]] for column in codes])
-    if not repeated.any():
-        return Checked(data, REJECTED_SCHEMA.empty_table())
-    return Checked(data.filter(pa.array(~repeated)), reject(data, repeated, reason, table, source, 0))
-
-
-def _codes(column: pa.ChunkedArray) -> np.ndarray:
-    """(rows,) int64 that are equal where the values are; null has a code of its own."""
-    if pa.types.is_integer(column.type):
-        return column.to_numpy()
-    encoded = [chunk.indices for chunk in pc.dictionary_encode(column).unify_dictionaries().chunks]
-    indices = pa.chunked_array(encoded, pa.int32())
-    return pc.fill_null(indices, -1).to_numpy().astype(np.int64)
 
 
 def without_field(data: pa.Table, column: str, bad: np.ndarray) -> pa.Table:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from seminar_tf.cli.prepare import command
-from seminar_tf.data import amazon, dataset, image_features, validation
+from seminar_tf.data import amazon, dataset, duplicates, image_features, validation
 from seminar_tf.data.dataset import DatasetError
 from seminar_tf.data.image_features import RECORD_BYTES, WIDTH, ImageFeatures
 from tests.data.published import write_image_features, write_json_lines
@@ -173,7 +173,7 @@ def test_each_bad_line_is_in_the_dead_letters_with_its_field(tmp_path):
     ]
     assert summary["rows"] == {"events": 2, "items": 2}
     events = validation.to_canonical(_table(tmp_path / "out", "events"), validation.schema.EVENTS, "events")
-    assert validation.drop_duplicates(events).rejected.num_rows == 1, "a repeated review is ingestion's to find"
+    assert duplicates.drop_duplicates(events).rejected.num_rows == 1, "a repeated review is ingestion's to find"
     assert _table(tmp_path / "out", "items")["title"].to_pylist() == ["Peace Child", None]
 
 

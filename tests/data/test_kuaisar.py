@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from seminar_tf.cli.prepare import command
-from seminar_tf.data import csv_stream, dataset, kuaisar, validation
+from seminar_tf.data import csv_stream, dataset, duplicates, kuaisar, validation
 from seminar_tf.data.dataset import DatasetError
 from seminar_tf.data.known_ids import KnownIds
 from tests.data import published
@@ -169,7 +169,7 @@ def test_rows_out_of_order_and_repeated_are_left_to_ingestion(tmp_path):
     kuaisar.prepare(src, tmp_path / "out")
     events = _table(tmp_path / "out", "events")
     assert events["timestamp"].to_pylist() == [START_MS + 9, START_MS, START_MS + 9]
-    told = validation.drop_duplicates(validation.to_canonical(events, validation.schema.EVENTS, "events"))
+    told = duplicates.drop_duplicates(validation.to_canonical(events, validation.schema.EVENTS, "events"))
     assert told.rejected["reason"].to_pylist() == ["duplicate_event"]
 
 

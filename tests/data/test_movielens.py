@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from seminar_tf.cli.prepare import command
-from seminar_tf.data import dataset, movielens, validation
+from seminar_tf.data import dataset, duplicates, movielens, validation
 from seminar_tf.data.dataset import DatasetError
 from seminar_tf.data.known_ids import KnownIds
 from tests.real_data import real_data
@@ -219,7 +219,7 @@ def test_real_latest_small(tmp_path):
     assert items["numeric_year"].null_count == 12
     known = KnownIds(items["item_id"].combine_chunks())
     checked = validation.check_events(events, known, 2 * 10**12, "events")
-    assert checked.rejected.num_rows == validation.drop_duplicates(checked.accepted).rejected.num_rows == 0
+    assert checked.rejected.num_rows == duplicates.drop_duplicates(checked.accepted).rejected.num_rows == 0
     assert dataset.describe(tmp_path / "out").image_dim == 64
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from seminar_tf.data import duplicates, validation
 from seminar_tf.data import rejection as why
-from seminar_tf.data import validation
 from seminar_tf.data.dataset import DatasetError
 from seminar_tf.data.known_ids import KnownIds
 
@@ -186,7 +186,7 @@ def test_rows_with_several_faults_agree_with_the_oracle_in_whole_and_in_batches(
 def test_no_rows_give_no_rows():
     checked = validation.check_events(EVENT_TYPES.empty_table(), ITEMS, NOW, "f", provenance=True)
     assert checked.accepted.num_rows == checked.rejected.num_rows == 0
-    assert validation.drop_duplicates(checked.accepted).accepted.num_rows == 0
+    assert duplicates.drop_duplicates(checked.accepted).accepted.num_rows == 0
     assert validation.check_items(pa.table({"item_id": pa.array([], pa.string())}), "f").accepted.num_rows == 0
 
 
@@ -251,7 +251,7 @@ def test_duplicates_keep_the_first_and_null_equals_null(seed):
         for _ in range(50)
     ]
     checked = validation.check_events(_events(*rows), ITEMS, NOW, "logs.parquet", provenance=True)
-    unique = validation.drop_duplicates(checked.accepted)
+    unique = duplicates.drop_duplicates(checked.accepted)
     seen, first, repeated = set(), [], []
     for n, row in enumerate(rows):
         key = (row["user_id"], row["timestamp"], row["item_id"])
@@ -270,9 +270,9 @@ def test_duplicates_are_found_across_chunks_that_columns_do_not_share(seed):
     whole = validation.check_events(_events(*rows), ITEMS, NOW, "f").accepted
     pieces = pa.concat_tables([whole.slice(0, 7), whole.slice(7, 90), whole.slice(97)])
     mixed = pieces.set_column(0, "user_id", whole["user_id"])
-    wanted = validation.drop_duplicates(whole)
+    wanted = duplicates.drop_duplicates(whole)
     assert wanted.accepted.num_rows == len({row["timestamp"] for row in rows})
-    assert validation.drop_duplicates(mixed).accepted["timestamp"].equals(wanted.accepted["timestamp"])
+    assert duplicates.drop_duplicates(mixed).accepted["timestamp"].equals(wanted.accepted["timestamp"])
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_duplicates_are_found_across_chunks_that_columns_do_not_share(seed):
 )
 def test_other_tables_have_duplicates_too(table, reason):
     row = {"user_id": "u", "item_id": "a", "request_id": "r"}
-    unique = validation.drop_duplicates(pa.Table.from_pylist([row, row, {k: "x" for k in row}]), table, "f")
+    unique = duplicates.drop_duplicates(pa.Table.from_pylist([row, row, {k: "x" for k in row}]), table, "f")
     assert unique.accepted.num_rows == 2
     assert unique.rejected["reason"].to_pylist() == [reason]
 
@@ -289,7 +289,7 @@ def test_events_that_differ_in_one_key_column_are_no_duplicates():
     changes = [{"user_id": "v"}, {"timestamp": 2}, {"kind": "search", "query": "q"}, {"kind": "search", "query": "r"}]
     changes += [{"item_id": "b"}, {"action": "like"}, {"request_id": "1"}, {}]
     checked = validation.check_events(_events(*(_event(**c) for c in changes)), ITEMS, NOW, "f")
-    assert validation.drop_duplicates(checked.accepted).accepted.num_rows == len(changes)
+    assert duplicates.drop_duplicates(checked.accepted).accepted.num_rows == len(changes)
 
 
 def test_a_missing_column_or_a_value_that_does_not_fit_names_file_and_column():

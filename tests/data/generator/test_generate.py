@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seminar_tf.config_io import ConfigError
-from seminar_tf.data import validation
+from seminar_tf.data import duplicates, validation
 from seminar_tf.data.dataset import DatasetError, DatasetSpec, describe
 from seminar_tf.data.generator import generate, preset
 from seminar_tf.data.generator.config import DAY_MS, END_MS
@@ -43,7 +43,7 @@ def test_validation_accepts_every_row(tiny):
     }
     for name, result in checked.items():
         assert result.rejected.num_rows == 0
-        assert validation.drop_duplicates(result.accepted, name).rejected.num_rows == 0
+        assert duplicates.drop_duplicates(result.accepted, name).rejected.num_rows == 0
         assert result.accepted.num_rows == read[name].num_rows == tiny.summary.total(name)
 
 
