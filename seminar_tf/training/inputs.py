@@ -25,11 +25,15 @@ from seminar_tf.training.records import (
     read_segments,
     record_dataset,
     take_segments,
+    untuned,
 )
 
 logger = logging.getLogger(__name__)
 
 Batch = dict[str, tf.Tensor]
+
+# Batches that are cut before they are asked for.
+_PREFETCHED = 2
 
 
 class Cutter(Protocol):
@@ -281,4 +285,4 @@ def corpus_epochs(
 def _ordered(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return untuned(dataset.prefetch(_PREFETCHED).with_options(options))

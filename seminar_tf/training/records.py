@@ -88,7 +88,18 @@ def split_patterns(train_patterns: Iterable[str], split: str) -> list[str]:
 
 def record_dataset(files: Sequence[str]) -> tf.data.Dataset:
     """Serialized examples of GZIP TFRecord files, in the order of the files."""
-    return tf.data.TFRecordDataset(list(files), compression_type="GZIP")
+    return untuned(tf.data.TFRecordDataset(list(files), compression_type="GZIP"))
+
+
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset, and all that is made of it, without tf.data's autotuner.
+
+    The tuner's thread sleeps longer and longer between two looks, up to a minute, and whoever lets go of an iterator
+    waits until it wakes: half a minute of nothing at the end of a long epoch (TensorFlow 2.16).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def parse_segments(serialized: tf.Tensor, tasks: Sequence[str]) -> Segments:
