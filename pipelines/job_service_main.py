@@ -22,6 +22,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _end)
-    logging.basicConfig(level=logging.INFO)
+    logging.basicConfig()
+    logging.getLogger().setLevel(logging.INFO)
     beam_workers.watch()
     local_job_service_main.run(sys.argv[1:])
