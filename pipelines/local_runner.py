@@ -20,6 +20,8 @@ from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import Artifact
 from tfx.types.artifact_utils import deserialize_artifact
 
+from components import beam_workers
+
 _RUN_ID = "pipeline-run-id"
 
 
@@ -88,6 +90,8 @@ class LocalRunner(tfx_runner.IrBasedRunner):
         kind = deployment.metadata_connection_config.WhichOneof("connection_config")
         connection = getattr(deployment.metadata_connection_config, kind)
         self.results = []
+        # For the Beam jobs of TFX's own components: where ingestion is cached, nobody else has asked for it.
+        beam_workers.watch()
         for index, entry in enumerate(pipeline.nodes):
             node = entry.pipeline_node
             name = node.node_info.id

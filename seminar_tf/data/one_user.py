@@ -1,8 +1,9 @@
-"""One user of a dataset, and the catalog's titles, read without a pass over everybody's events."""
+"""A few users of a dataset, and the catalog's titles, read without holding everybody's events."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,21 +102,8 @@ def read_user(path: str | Path, user_id: str, known_items: list[str]) -> User:
     Raises:
       DatasetError: the user has no usable event, or only one: nothing is left for a history.
     """
-    spec = describe(path)
-    labels = [f"label_{task}" for task in spec.tasks]
-    tables = []
-    order = 0
-    erasure = read_erasure(path, spec.spans[-1], 0, 0)
-    known = KnownIds(pa.array(known_items, pa.string()))
-    for span in spec.spans:
-        for file in table_files(path, span, "events"):
-            rows = _rows_of(file, user_id)
-            checked = validation.check_events(rows, known, int(time.time() * 1000), str(file), families=labels).accepted
-            checked = checked.filter(pa.array(~erasure.rows(checked["user_id"], checked["timestamp"])))
-            numbers = np.arange(order, order + checked.num_rows)
-            order += checked.num_rows
-            tables.append(checked.append_column("order", pa.array(numbers, pa.int64())))
-    events = duplicates.drop_duplicates(pa.concat_tables(tables)).accepted
+    spans = describe(path).spans
+    events = user_events(path, spans[-1], [user_id], pa.array(known_items, pa.string()))
     if not events.num_rows:
         raise DatasetError(f"{path}: user {user_id!r} has no usable event. Leave --user out to take a busy user.")
     history, held_out = _at_last_target(events)
@@ -123,11 +111,50 @@ def read_user(path: str | Path, user_id: str, known_items: list[str]) -> User:
         raise DatasetError(
             f"{path}: user {user_id!r} has {events.num_rows} usable event(s), none with a pair before it; name another."
         )
-    return User(user_id, _attributes(path, spec.spans, user_id), history, held_out)
+    return User(user_id, user_attributes(path, spans[-1], [user_id]).get(user_id, ()), history, held_out)
 
 
-def _rows_of(file: Path, user_id: str) -> pa.Table:
-    return pq.read_table(file, filters=[("user_id", "==", user_id)])
+def user_events(path: str | Path, span: int, users: Sequence[str], known_items: pa.Array) -> pa.Table:
+    """Events of some users as ingestion would use them, in the order of spans, files and rows.
+
+    Args:
+      path: dataset folder.
+      span: the newest to read.
+      users: whose.
+      known_items: ids of the items table.
+
+    Returns:
+      Canonical columns and `order`, without rejected, erased and repeated rows.
+    """
+    spec = describe(path)
+    labels = [f"label_{task}" for task in spec.tasks]
+    erasure = read_erasure(path, span, 0, 0)
+    known, now_ms = KnownIds(known_items), int(time.time() * 1000)
+    tables, order = [], 0
+    for file in (file for n in spec.spans if n <= span for file in table_files(path, n, "events")):
+        rows = _rows_of(file, users)
+        checked = validation.check_events(rows, known, now_ms, str(file), families=labels).accepted
+        checked = checked.filter(pa.array(~erasure.rows(checked["user_id"], checked["timestamp"])))
+        numbers = np.arange(order, order + checked.num_rows)
+        order += checked.num_rows
+        tables.append(checked.append_column("order", pa.array(numbers, pa.int64())))
+    return duplicates.drop_duplicates(pa.concat_tables(tables)).accepted
+
+
+def user_attributes(path: str | Path, span: int, users: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """`name=value` strings of the newest row, up to `span`, of each of the users that have a row."""
+    found: dict[str, tuple[str, ...]] = {}
+    for file in (file for n in describe(path).spans if n <= span for file in table_files(path, n, "users")):
+        rows = _rows_of(file, users)
+        if "attributes" in rows.column_names:
+            for user, values in zip(rows["user_id"].to_pylist(), rows["attributes"].to_pylist()):
+                found[user] = tuple(value for value in values or () if value)
+    return found
+
+
+def _rows_of(file: Path, users: Sequence[str]) -> pa.Table:
+    """A file's rows of the users; no others come into memory."""
+    return pq.read_table(file, filters=pc.field("user_id").cast(pa.string()).isin(list(users)))
 
 
 def _at_last_target(events: pa.Table) -> tuple[tuple[Pair, ...], Pair | None]:
@@ -152,15 +179,3 @@ def _at_last_target(events: pa.Table) -> tuple[tuple[Pair, ...], Pair | None]:
         if is_target[last] and first > 0:
             return tuple(everything[:first]), everything[last]
     return (), None
-
-
-def _attributes(path: str | Path, spans: tuple[int, ...], user_id: str) -> tuple[str, ...]:
-    """Attributes of the user's newest row; () where there is none."""
-    found: tuple[str, ...] = ()
-    for span in spans:
-        for file in table_files(path, span, "users"):
-            if "attributes" not in pq.read_schema(file).names:
-                continue
-            for values in _rows_of(file, user_id)["attributes"].to_pylist():
-                found = tuple(value for value in values or () if value)
-    return found

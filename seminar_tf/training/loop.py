@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,7 +45,7 @@ class TrainingResult:
       epochs: epochs run.
       steps: optimizer steps taken.
       rows: requests of an epoch.
-      seconds: training time, evaluations among it, over all resumes.
+      seconds: training time, evaluations among it, over all resumes; what a kill made undone is not in it.
       best_epoch: the epoch, from 0, with the best eval metric; -1 where nothing was evaluated.
       losses: mean losses of the last epoch; empty where there was none.
       eval: eval metrics of the epoch whose weights the model now has; empty where there was none.
@@ -114,7 +113,6 @@ def train(
     for record in state.history:
         log.epoch(record)
     while int(state.epoch) < config.epochs and not int(state.stopped):
-        began = time.monotonic()
         epoch = int(state.epoch)
         _fit_epoch(model, data, config, state, epoch, log)
         losses = mean_losses(model)
@@ -127,7 +125,6 @@ def train(
         log.epoch(record)
         if log_epoch is not None:
             log_epoch(log, steps)
-        state.seconds.assign_add(time.monotonic() - began)
         state.end_epoch(record)
         logger.info("epoch %d: losses %s, eval %s", epoch, _short(losses), _short(metrics))
     log.flush()

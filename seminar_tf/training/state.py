@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class TrainingState:
       best_epoch: the epoch it is of, -1 before the first evaluation; int64 variable.
       wait: evaluations since then; int64 variable.
       stopped: 1 once early stopping has ended the training; int64 variable.
-      seconds: training time so far, over all resumes; float64 variable.
+      seconds: time that this state was open, up to the last `save`, over all resumes; float64 variable.
       history: one record a finished epoch, as JSON can hold it.
       resumed: whether a checkpoint was found.
       is_chief: whether this process' files count.
@@ -74,6 +75,7 @@ class TrainingState:
         self.epoch, self.step, self.wait, self.stopped = (tf.Variable(0, dtype=tf.int64) for _ in range(4))
         self.best_epoch = tf.Variable(-1, dtype=tf.int64)
         self.best, self.seconds = (tf.Variable(0.0, dtype=tf.float64) for _ in range(2))
+        self._told = time.monotonic()
         self.history: list[dict[str, Any]] = []
         checkpoint = tf.train.Checkpoint(
             model=model,
@@ -98,6 +100,9 @@ class TrainingState:
 
     def save(self) -> None:
         """Writes a checkpoint; the oldest beyond two goes."""
+        now = time.monotonic()
+        self.seconds.assign_add(now - self._told)
+        self._told = now
         self._manager.save()
 
     def end_epoch(self, record: dict[str, Any]) -> None:

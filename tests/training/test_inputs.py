@@ -70,7 +70,7 @@ def test_an_epoch_is_a_pure_function_of_seed_and_number(tmp_path, memory_pairs):
 
 
 @pytest.mark.parametrize("memory_pairs", [10**6, 0])
-def test_an_iterator_is_let_go_at_once(tmp_path, memory_pairs):
+def test_epochs_are_read_without_an_autotuner(tmp_path, memory_pairs):
     # tf.data's autotuner would hold whoever ends an epoch for as long as its next look is away: up to a minute.
     epochs = build(tmp_path, make_users(0), memory_pairs)
     assert epochs.epoch(0).options().autotune.enabled is False
