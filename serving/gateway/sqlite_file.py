@@ -18,6 +18,11 @@ SCHEMA_VERSION = 2
 _OLDER_VERSION = 1
 # "SEMH": tells this file from any other SQLite database.
 APPLICATION_ID = 0x53454D48
+# One statement reads one moment: between two, another process may write the schema.
+_IDENTITY = """
+SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), count(*)
+FROM sqlite_master
+"""
 _TOMBSTONES = "CREATE TABLE tombstone (key BLOB PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID"
 _SCHEMA = f"""
 CREATE TABLE user (user INTEGER PRIMARY KEY, user_id BLOB NOT NULL UNIQUE, head BLOB NOT NULL);
@@ -140,9 +145,8 @@ class SQLiteFile:
 
     @staticmethod
     def _identity(db: sqlite3.Connection) -> tuple[int, int, int]:
-        """application_id, user_version and the number of tables and indexes."""
-        queries = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-        application, version, tables = (db.execute(query).fetchone()[0] for query in queries)
+        """application_id, user_version and the number of tables and indexes, all of one moment."""
+        application, version, tables = db.execute(_IDENTITY).fetchone()
         return application, version, tables
 
     def _settle_journal(self, db: sqlite3.Connection) -> None:

@@ -360,9 +360,8 @@ def write_raw(path, users):
         people.append({"user_id": name, "attributes": [f"a={a - 1}" for a in user.attributes]})
         for item, query, moment in user.pairs:
             text = None if query < names.FIRST_QUERY_ID else f"  query   {query - names.FIRST_QUERY_ID} "
-            events.append(
-                {"user_id": name, "timestamp": moment, "query": text, "item_id": f"item-{item - 1}", "action": "click"}
-            )
+            row = {"user_id": name, "timestamp": moment, "kind": "search" if text else "browse", "query": text}
+            events.append({**row, "item_id": f"item-{item - 1}", "action": "click"})
     events.append({**events[0], "item_id": "rejected"})
     events.append(dict(events[3]))
     tables = {"events": events, "users": people, "items": [{"item_id": f"item-{n}"} for n in range(ITEMS)]}
