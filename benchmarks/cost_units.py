@@ -35,8 +35,8 @@ class Units:
       table_bytes_event: canonical Parquet, all tables, for an event.
       segment_bytes_event: BehaviorExampleGen's segments (gzip TFRecord), for an event.
       transformed_bytes_event: the same after Transform.
-      ingest_core_s_event, transform_core_s_event: beyond the fixed cost of a run.
-      fixed_core_s: of ingestion and Transform together, whatever the data.
+      ingest_core_s_event, statistics_core_s_event, transform_core_s_event: beyond the fixed cost of a run.
+      fixed_core_s: of all three together, whatever the data.
       direct_memory_bytes_event: memory of the process that ingests and transforms with beam.runner direct, an event.
       partition_memory_bytes_event: memory of a worker that builds one partition's segments, for an event in it.
       known_id_bytes_item: memory of each ingestion worker for an item id that events may name.
@@ -57,6 +57,7 @@ class Units:
     segment_bytes_event: Unit
     transformed_bytes_event: Unit
     ingest_core_s_event: Unit
+    statistics_core_s_event: Unit
     transform_core_s_event: Unit
     fixed_core_s: Unit
     direct_memory_bytes_event: Unit

@@ -19,18 +19,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
+import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import start, watched
+
 OURS, RIVAL = "BehaviorExampleGen", "row-wise Beam"
 _NOW_MS = 1_800_000_000_000
-_WATCH_SECONDS = 1.0
+_HERE = "benchmarks.ingest"
 
 
 def run_ours(path: str, out: Path, partitions: int, workers: int) -> None:
@@ -94,49 +94,19 @@ def measure(pipeline: str, path: Path, partitions: int = 16, workers: int = 1, w
 
     Returns:
       `seconds`, `cpu_seconds` (of the process, not of its workers), `peak_mib` (resident memory of the process and all
-      below it, looked at every second; shared libraries count once a process) and `written_mib`.
+      below it) and `written_mib`.
     """
     with tempfile.TemporaryDirectory(dir=work) as name:
-        child = _child("ingest", pipeline, str(path), name, str(partitions), str(workers))
-        peak = 0
-        while True:
-            peak = max(peak, _tree_bytes(child.pid))
-            try:
-                told, _ = child.communicate(timeout=_WATCH_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        if child.returncode:
-            raise RuntimeError(f"{pipeline} on {path} ended with exit status {child.returncode}; see above.")
-        found = json.loads(told.splitlines()[-1])
+        child = start(_HERE, "ingest", pipeline, str(path), name, str(partitions), str(workers))
+        told, peak = watched(child)
         written = sum(file.stat().st_size for file in Path(name).rglob("*") if file.is_file())
-    return found | {"pipeline": pipeline, "peak_mib": peak / 2**20, "written_mib": written / 2**20}
-
-
-def _child(*arguments: str) -> subprocess.Popen[str]:
-    root = str(Path(__file__).resolve().parents[1])
-    code = "import sys, seminar_tf; from benchmarks.ingest import run_child; run_child(*sys.argv[1:])"
-    environment = os.environ | {"PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-
-
-def _tree_bytes(pid: int) -> int:
-    """Resident bytes of a process and its descendants; those that end meanwhile count nothing."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        below = [
-            int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()
-        ]
-    except (OSError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(_tree_bytes(child) for child in below)
+    return json.loads(told) | {"pipeline": pipeline, "peak_mib": peak / 2**20, "written_mib": written / 2**20}
 
 
 def write_dataset(folder: Path, events: int, seed: int, skew: float = 0.0) -> Path:
     """Writes a dataset in a process of its own and returns its folder."""
     path = folder / f"events-{events}"
-    if _child("write", str(path), str(events), str(seed), str(skew)).wait():
+    if start(_HERE, "write", str(path), str(events), str(seed), str(skew)).wait():
         raise RuntimeError(f"writing {path} failed; see above.")
     return path
 
@@ -166,7 +136,7 @@ def linear(sizes: list[int], seed: int, work: Path, plot: Path) -> dict[str, Any
         runs.append(measure(OURS, path, work=work) | {"events": events})
         speed = events / runs[-1]["cpu_seconds"]
         print(f"{events:>12,} events{runs[-1]['cpu_seconds']:>10.1f} s of CPU{speed:>12,.0f} events/s")
-        _remove(path)
+        shutil.rmtree(path)
     slope = _slope([run["events"] for run in runs], [run["cpu_seconds"] for run in runs])
     print(f"slope of log seconds over log events: {slope:.3f}")
     _plot(runs, slope, plot)
@@ -183,7 +153,7 @@ def large(events: int, partitions: int, workers: int, seed: int, work: Path, ske
         f"({events / run['seconds']:,.0f} events/s), peak {run['peak_mib'] / 1024:.2f} GiB, "
         f"{run['written_mib']:,.0f} MiB written"
     )
-    _remove(path)
+    shutil.rmtree(path)
     return run | {"events": events, "workers": workers, "partitions": partitions, "skew": skew}
 
 
@@ -211,12 +181,6 @@ def _plot(runs: list[dict[str, Any]], slope: float, file: Path) -> None:
     figure.tight_layout()
     figure.savefig(file, dpi=120)
     plt.close(figure)
-
-
-def _remove(path: Path) -> None:
-    import shutil
-
-    shutil.rmtree(path)
 
 
 def main() -> None:

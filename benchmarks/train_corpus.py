@@ -17,7 +17,8 @@ from seminar_tf.features.vocabulary import FeatureSizes
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.seminar import Seminar
 from seminar_tf.training.blocks import request_block
-from seminar_tf.training.inputs import MemoryEpochs, RequestCutter
+from seminar_tf.training.cutters import RequestCutter
+from seminar_tf.training.inputs import MemoryEpochs
 from seminar_tf.training.loop import compile_model
 from seminar_tf.training.negatives import NegativeSampler
 from seminar_tf.training.records import Segments

@@ -33,50 +33,23 @@ from components.resolvers.earlier_statistics import EarlierSpanStrategy
 from pipelines.beam_arguments import beam_arguments
 from pipelines.fingerprint import code_fingerprint
 from pipelines.site import Site
-from seminar_tf.config import SEMINAR, DataConfig, PipelineConfig, RetrievalConfig, RivalsConfig
+from pipelines.stage_inputs import (
+    DRIFT_CODE,
+    INGEST_CODE,
+    QUANTIZER_CODE,
+    RECALL_CODE,
+    TRANSFORM_CODE,
+    serving_part,
+    trainer_code,
+    trainer_part,
+)
+from seminar_tf.config import PipelineConfig
 from seminar_tf.config_io import to_json
 from seminar_tf.data.dataset import DatasetSpec, describe, table_bytes
 from seminar_tf.features import names
 
 PSU_ID = "PSU"
 SEMINAR_ID = "SEMINAR"
-
-# What each stage's result depends on. An edit elsewhere leaves its cached outputs good.
-_INGEST_CODE = ("components/behavior_example_gen", "seminar_tf/data", "seminar_tf/features")
-_DRIFT_CODE = ("components/drift", "components/resolvers/lineage.py", "seminar_tf/data/columns.py")
-_TRANSFORM_CODE = ("pipelines/transform.py", "seminar_tf/features")
-_TRAINER_CODE = (
-    "components/trainer",
-    "pipelines/trainers",
-    "seminar_tf/encoders",
-    "seminar_tf/evaluation",
-    "seminar_tf/features",
-    "seminar_tf/layers",
-    "seminar_tf/losses",
-    "seminar_tf/models",
-    "seminar_tf/training",
-)
-_EXPORT_CODE = ("seminar_tf/export",)
-_RETRIEVAL_CODE = ("seminar_tf/retrieval", "seminar_tf/retrieval/measured.json")
-_QUANTIZER_CODE = (
-    "components/quantizer",
-    "components/json_file.py",
-    *_EXPORT_CODE,
-    *_RETRIEVAL_CODE,
-    "seminar_tf/features",
-    "seminar_tf/layers",
-    "seminar_tf/models",
-)
-_RECALL_CODE = (
-    "components/recall_evaluator",
-    "components/json_file.py",
-    "seminar_tf/evaluation",
-    "seminar_tf/export",
-    "seminar_tf/features",
-    "seminar_tf/layers",
-    "seminar_tf/models",
-    "seminar_tf/training",
-)
 
 
 def artifacts_dir(config: PipelineConfig) -> Path:
@@ -130,7 +103,7 @@ def pipeline_nodes(config: PipelineConfig, spec: DatasetSpec, site: Site, span: 
         dataset=spec,
         span=span,
         now_ms=config.data.now_ms,
-        code=code_fingerprint(*_INGEST_CODE),
+        code=code_fingerprint(*INGEST_CODE),
         state_dir=site.ingestion_state_dir(),
         input_base=site.input_base(),
         span_range=site.span_range(),
@@ -151,7 +124,7 @@ def pipeline_nodes(config: PipelineConfig, spec: DatasetSpec, site: Site, span: 
         custom_config={
             "features": to_json(config.features),
             "dataset": to_json(spec),
-            "code": code_fingerprint(*_TRANSFORM_CODE),
+            "code": code_fingerprint(*TRANSFORM_CODE),
         },
         # StatisticsGen has looked at the same rows already.
         disable_statistics=True,
@@ -165,8 +138,8 @@ def pipeline_nodes(config: PipelineConfig, spec: DatasetSpec, site: Site, span: 
     quantizer = Quantizer(
         model=seminar.outputs["model"],
         transform_graph=transform.outputs["transform_graph"],
-        config=_serving_part(config),
-        code=code_fingerprint(*_QUANTIZER_CODE),
+        config=serving_part(config),
+        code=code_fingerprint(*QUANTIZER_CODE),
     )
     recall = RecallEvaluator(
         examples=transform.outputs["transformed_examples"],
@@ -174,7 +147,7 @@ def pipeline_nodes(config: PipelineConfig, spec: DatasetSpec, site: Site, span: 
         served_model=quantizer.outputs["served_model"],
         retrieval=config.retrieval,
         seed=config.seed,
-        code=code_fingerprint(*_RECALL_CODE),
+        code=code_fingerprint(*RECALL_CODE),
     )
     baseline = site.baseline()
     evaluator = site.evaluator(
@@ -211,7 +184,7 @@ def _drift(config: PipelineConfig, example_gen: BehaviorExampleGen) -> list[Base
         baseline=earlier.outputs["statistics"],
         path=str(Path(config.data.path).resolve()),
         config=config.drift,
-        code=code_fingerprint(*_DRIFT_CODE),
+        code=code_fingerprint(*DRIFT_CODE),
     )
     return [earlier, check]
 
@@ -230,26 +203,6 @@ def _earlier_models(config: PipelineConfig, example_gen: BehaviorExampleGen) -> 
     ).with_id("EarlierModels")
 
 
-def _serving_part(config: PipelineConfig) -> PipelineConfig:
-    """What the exported model depends on: new thresholds or another serving folder export nothing again."""
-    unread = RetrievalConfig()
-    return PipelineConfig(
-        root="",
-        seed=config.seed,
-        features=config.features,
-        model=config.model,
-        serving=dataclasses.replace(config.serving, push_dir=""),
-        evaluation=config.evaluation.without_thresholds(),
-        retrieval=dataclasses.replace(
-            config.retrieval,
-            requests=unread.requests,
-            candidates=unread.candidates,
-            min_recall=unread.min_recall,
-            max_ndcg_lost=unread.max_ndcg_lost,
-        ),
-    )
-
-
 def _trainer(
     config: PipelineConfig,
     spec: DatasetSpec,
@@ -259,42 +212,14 @@ def _trainer(
     earlier: Resolver | None,
     base_model: types.Channel | None = None,
 ) -> BaseNode:
-    """A Trainer of one stage, `psu` or `seminar`.
-
-    It is given only the parts of the configuration that its result depends on, lest a new evaluation threshold
-    or serving folder retrain the model.
-    """
-    # Pretraining knows nothing of rankers: all of them start from one PSU.
-    pretrained = dataclasses.replace(config.model, ranker=SEMINAR, rivals=RivalsConfig())
-    relevant = PipelineConfig(
-        root="",
-        seed=config.seed,
-        features=config.features,
-        model=pretrained,
-        psu=config.psu,
-        continuous=config.continuous,
-    )
-    code: tuple[str, ...] = _TRAINER_CODE
-    if stage == "seminar":
-        code += _EXPORT_CODE + (_RETRIEVAL_CODE if config.retrieval.train_codes else ())
-        served = _serving_part(config)
-        relevant = dataclasses.replace(
-            served,
-            psu=config.psu,
-            continuous=config.continuous,
-            # Whether a target is an event or a candidate of a logged request.
-            data=DataConfig(targets=config.data.targets),
-            seminar=config.seminar,
-            # How a model is served is the Quantizer's affair, unless it is to be trained for it.
-            retrieval=served.retrieval if config.retrieval.train_codes else RetrievalConfig(tables="float"),
-        )
+    """A Trainer of one stage, `psu` or `seminar`."""
     return site.trainer(
         stage,
         {
-            "config": to_json(relevant),
+            "config": to_json(trainer_part(config, stage)),
             "dataset": to_json(spec),
             "state_dir": site.state_dir(),
-            "code": code_fingerprint(*code),
+            "code": code_fingerprint(*trainer_code(config, stage)),
         },
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],

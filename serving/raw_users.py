@@ -29,15 +29,16 @@ class RawUsers:
     attributes: Mapping[str, Sequence[str]]
 
 
-def read_users(path: str | Path, span: int, users: set[str]) -> RawUsers:
+def read_users(path: str | Path, span: int, users: set[str], oldest_ms: int = 0) -> RawUsers:
     """Reads users' events and attributes out of the canonical tables of spans up to `span`.
 
-    Rows that ingestion rejects or erases are left out.
+    Rows that ingestion rejects or erases are left out, events before `oldest_ms` among them: a gateway that is given
+    the same --retention-days does not see those either.
     """
     files = [file for n in find_spans(path) if n <= span for file in table_files(path, n, "items")]
     ids = [whole(pq.read_table(file, columns=["item_id"])["item_id"]).cast(pa.string()).drop_null() for file in files]
     names = sorted(users)
-    events = user_events(path, span, names, pa.concat_arrays(ids))
+    events = user_events(path, span, names, pa.concat_arrays(ids), oldest_ms)
     events = events.take(pa.array(sort_pairs(events).rows))
     by_user: dict[str, list[tuple[int, str, str]]] = {user: [] for user in names}
     columns = (events[name].to_pylist() for name in ("user_id", "timestamp", "item_id", "query"))

@@ -62,7 +62,13 @@ class Skew:
 
 
 def check_skew(
-    model: str | Path, files: Mapping[str, Sequence[str]], path: str | Path, span: int, requests: int, seed: int = 0
+    model: str | Path,
+    files: Mapping[str, Sequence[str]],
+    path: str | Path,
+    span: int,
+    requests: int,
+    seed: int = 0,
+    oldest_ms: int = 0,
 ) -> Skew:
     """Takes a sample of test requests down both roads.
 
@@ -72,6 +78,7 @@ def check_skew(
       path: dataset folder. span: up to which those files were made.
       requests: about how many; whole users are drawn.
       seed: of the sample and of the candidates.
+      oldest_ms: events before this moment were erased at ingestion, ms since 1970; 0 for none.
 
     Returns:
       What differs. The request's own query is compared where the vocabulary knows it; histories' queries always are.
@@ -80,7 +87,7 @@ def check_skew(
     tasks = metadata.tasks
     users = load_users(files, "test", tasks, requests, seed)
     sample = load_requests(users, tasks.index(metadata.primary_task), metadata.history_length)
-    raw = read_users(path, span, {request.user.decode("utf-8") for request in sample})
+    raw = read_users(path, span, {request.user.decode("utf-8") for request in sample}, oldest_ms)
     loaded = tf.saved_model.load(str(model))
     assets = Path(model) / "assets"
     items = read_entries(assets / names.ITEM_VOCABULARY)

@@ -19,6 +19,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from components.behavior_example_gen import road, writing
 from components.behavior_example_gen.packing import unpack
 from seminar_tf.data import dead_letter
+from seminar_tf.data.erasure import OLDEST_MS
 from seminar_tf.features import names
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ class Executor(BaseExampleGenExecutor):
         examples_utils.set_payload_format(artifact, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(artifact, "tfrecords_gzip")
         _report(artifact, letters, summary)
+        # What the skew check must leave out as well.
+        artifact.set_int_custom_property(OLDEST_MS, plan.erasure.oldest_ms)
 
 
 def _plan(exec_properties: dict[str, Any]) -> road.Plan:

@@ -24,7 +24,8 @@ from seminar_tf.features.tables import ItemFeatures, QueryFeatures
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.psu import PSU
 from seminar_tf.training.blocks import sequence_block
-from seminar_tf.training.inputs import MemoryEpochs, WindowCutter, corpus_epochs, read_corpus
+from seminar_tf.training.cutters import WindowCutter
+from seminar_tf.training.inputs import MemoryEpochs, corpus_epochs, read_corpus
 from seminar_tf.training.loop import Monitor, TrainingResult, compile_model, train
 from seminar_tf.training.requests import join_sequences, load_users
 from seminar_tf.training.shares import distribute

@@ -28,7 +28,8 @@ from seminar_tf.models.table_ranker import TableRanker
 from seminar_tf.retrieval.served import start_codes
 from seminar_tf.training.blocks import candidate_width, request_block
 from seminar_tf.training.calibration import calibration_log
-from seminar_tf.training.inputs import Epochs, MemoryEpochs, RequestCutter, corpus_epochs, read_corpus
+from seminar_tf.training.cutters import RequestCutter
+from seminar_tf.training.inputs import Epochs, MemoryEpochs, corpus_epochs, read_corpus
 from seminar_tf.training.loop import Monitor, TrainingResult, compile_model, train
 from seminar_tf.training.negatives import NegativeSampler
 from seminar_tf.training.ranking import LiveRanker, ranking_metrics

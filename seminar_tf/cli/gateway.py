@@ -16,6 +16,7 @@ from seminar_tf.cli.store_options import store_address, store_options
 @click.option("--task", default="", help="Task that ranks where a request names none; by default the only one.")
 @store_options
 @click.option("--max-history", default=10_000, show_default=True, help="Newest events of a user that are kept.")
+@click.option("--retention-days", default=0, show_default=True, help="Days whose events are seen; 0 sets no limit.")
 @click.option("--history-length", default=10_000, show_default=True, help="Newest pairs that the model gets.")
 @click.option("--rank-without-store", is_flag=True, help="Rank with no history while the store fails.")
 @click.option("--fixed-shapes", is_flag=True, help="Pad all requests alike, for a server that batches them.")
@@ -35,6 +36,7 @@ def command(
     sqlite_path: str,
     redis_url: str,
     max_history: int,
+    retention_days: int,
     history_length: int,
     allow_loss: bool,
     rank_without_store: bool,
@@ -74,7 +76,11 @@ def command(
             max_candidates=max_candidates,
         )
         address = store_address(kind, sqlite_path, redis_url)
-        store = open_store(address, StoreOptions(max_history=max_history), require_durable=not allow_loss)
+        store = open_store(
+            address,
+            StoreOptions(max_history=max_history, retention_days=retention_days),
+            require_durable=not allow_loss,
+        )
     except (StoreError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     with store, Client(ranker, model_name, timeout_s=timeout_s) as client:

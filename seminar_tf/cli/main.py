@@ -26,6 +26,7 @@ _COMMANDS = {
     "serve": ("serve", "Serve a pushed model over gRPC, with TensorFlow Serving's API."),
     "gateway": ("gateway", "Keep histories and rank with them over gRPC."),
     "delete-users": ("delete_users", "Delete users from a gateway's store of histories."),
+    "expire-events": ("expire_events", "Delete old events from a gateway's store of histories."),
     "bench": ("bench", "Measure a server under load: rate, latencies, errors."),
     "demo": ("demo", "Generate data, run the pipeline, answer a request: the tour."),
 }

@@ -35,9 +35,16 @@ def command(config_path: str, data: str | None, root: str | None, requests: int,
     path = metadata_path(config)
     if not path.exists():
         raise click.ClickException(f"there is no {path}: nothing was ever run with this root.")
-    model, transformed, span = _last_pushed(path)
+    model, transformed, span, oldest_ms = _last_pushed(path)
+    if oldest_ms is None:
+        if config.data.retention_days:
+            raise click.ClickException(
+                f"the examples of span {span} do not say which events data.retention_days left out: an older version "
+                "of this project made them. Run the span again."
+            )
+        oldest_ms = 0
     files = {folder.name.removeprefix("Split-"): sorted(map(str, folder.glob("*"))) for folder in transformed}
-    found = check_skew(model, files, config.data.path, span, requests, seed)
+    found = check_skew(model, files, config.data.path, span, requests, seed, oldest_ms)
     for feature, count in sorted(found.differing.items()):
         click.echo(f"{feature} differs in {count} of {found.requests} requests; {found.examples[feature]}")
     if found.differing:
@@ -45,13 +52,15 @@ def command(config_path: str, data: str | None, root: str | None, requests: int,
     click.echo(f"{found.requests} requests of span {span}: no feature and no score differs")
 
 
-def _last_pushed(path: Path) -> tuple[Path, list[Path], int]:
-    """The newest pushed model, the folders of the splits it was trained on, and their span."""
+def _last_pushed(path: Path) -> tuple[Path, list[Path], int, int | None]:
+    """The newest pushed model and what it was trained on: the folders of the splits, their span, and the moment from
+    which on that has events (None where it is not told)."""
     from ml_metadata import MetadataStore
     from tfx.orchestration import metadata
     from tfx.utils import path_utils
 
     from components.resolvers.lineage import inputs_of, span_of
+    from seminar_tf.data.erasure import OLDEST_MS
 
     store = MetadataStore(metadata.sqlite_metadata_connection_config(str(path)))
     pushed = [a for a in store.get_artifacts_by_type("PushedModel") if "pushed_version" in a.custom_properties]
@@ -67,10 +76,14 @@ def _last_pushed(path: Path) -> tuple[Path, list[Path], int]:
 
     served = one(newest, "model")
     transformed = one(one(served, "model"), "examples")
-    span = span_of(one(transformed, "examples"))
+    examples = one(transformed, "examples")
+    span = span_of(examples)
     if span is None:
         raise click.ClickException("ML Metadata does not say which span the model was trained on.")
-    return Path(path_utils.serving_model_path(served.uri)), sorted(Path(transformed.uri).glob("Split-*")), span
+    folders = sorted(Path(transformed.uri).glob("Split-*"))
+    kept = examples.custom_properties
+    oldest_ms = int(kept[OLDEST_MS].int_value) if OLDEST_MS in kept else None
+    return Path(path_utils.serving_model_path(served.uri)), folders, span, oldest_ms
 
 
 if __name__ == "__main__":

@@ -221,7 +221,8 @@ class ExperimentConfig:
         """The same experiment on some of its datasets.
 
         Args:
-          datasets: names; those on which one of them is tuned must be among them.
+          datasets: names; those on which one of them is tuned must be among them, unless the grid is a single trial,
+            of which nothing is chosen.
 
         Raises:
           ConfigError: a name is unknown, or a dataset is missing on which another is tuned.
@@ -230,9 +231,12 @@ class ExperimentConfig:
         for name in datasets:
             check(name in names, "--only", name, f"some of {', '.join(names)}")
         kept = tuple(dataset for dataset in self.datasets if dataset.name in datasets)
+        if len(self.search.grid) < 2:
+            kept = tuple(replace(dataset, tuned_on="") for dataset in kept)
         for dataset in kept:
             sound = not dataset.tuned_on or dataset.tuned_on in datasets
-            check(sound, "--only", ", ".join(datasets), f"{dataset.tuned_on} too: {dataset.name} is tuned on it")
+            wanted = f"{dataset.tuned_on} too: {dataset.name} is tuned on it. --set search.grid=[{{}}] tunes nothing"
+            check(sound, "--only", ", ".join(datasets), wanted)
 
         def rows(given: tuple[ExperimentRow, ...]) -> tuple[ExperimentRow, ...]:
             there = [row for row in given if not row.datasets or set(row.datasets) & set(datasets)]

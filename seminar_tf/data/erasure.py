@@ -17,6 +17,8 @@ from seminar_tf.data.dataset import DatasetError, check_schema, find_spans, tabl
 from seminar_tf.data.row_faults import as_mask, blank
 
 _DAY_MS = 86_400_000
+# Custom property of the examples artifact: Erasure.oldest_ms of their ingestion.
+OLDEST_MS = "oldest_ms"
 # Tables whose rows are a user's at a moment.
 TIMED = ("events", "requests")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,7 +115,9 @@ def read_user(path: str | Path, user_id: str, known_items: list[str]) -> User:
     return User(user_id, user_attributes(path, spans[-1], [user_id]).get(user_id, ()), history, held_out)
 
 
-def user_events(path: str | Path, span: int, users: Sequence[str], known_items: pa.Array) -> pa.Table:
+def user_events(
+    path: str | Path, span: int, users: Sequence[str], known_items: pa.Array, oldest_ms: int = 0
+) -> pa.Table:
     """Events of some users as ingestion would use them, in the order of spans, files and rows.
 
     Args:
@@ -122,13 +125,14 @@ def user_events(path: str | Path, span: int, users: Sequence[str], known_items: 
       span: the newest to read.
       users: whose.
       known_items: ids of the items table.
+      oldest_ms: events before this moment are left out, as by data.retention_days; 0 sets no limit.
 
     Returns:
       Canonical columns and `order`, without rejected, erased and repeated rows.
     """
     spec = describe(path)
     labels = [f"label_{task}" for task in spec.tasks]
-    erasure = read_erasure(path, span, 0, 0)
+    erasure = dataclasses.replace(read_erasure(path, span, 0, 0), oldest_ms=oldest_ms)
     known, now_ms = KnownIds(known_items), int(time.time() * 1000)
     tables, order = [], 0
     for file in (file for n in spec.spans if n <= span for file in table_files(path, n, "events")):

@@ -148,6 +148,11 @@ def newest(history: History, limit: int) -> History:
     return History(history.item_ids[-limit:], history.queries[-limit:], history.timestamps[-limit:])
 
 
+def since(history: History, oldest: int) -> History:
+    """The pairs that are no older than a moment, ms since 1970."""
+    return newest(history, len(history) - int(np.searchsorted(history.timestamps, oldest)))
+
+
 def needed(head: Head, limit: int) -> list[int]:
     """Numbers of the chunks that hold the newest `limit` events, oldest first."""
     numbers: list[int] = []

@@ -27,6 +27,10 @@ class StoreUnavailable(StoreError):
     """The store does not answer in time, or cannot write. Nothing of the call is acknowledged; trying again is safe."""
 
 
+class StoreDamaged(StoreError):
+    """What the store holds of a user cannot be read."""
+
+
 class EventConflict(StoreError):
     """A known event_id came with another content. Nothing of the batch was stored."""
 
@@ -95,6 +99,11 @@ def tombstone_key(user_id: bytes) -> bytes:
 def after(batch: Sequence[Stored], until: int | None) -> list[Stored]:
     """The events of a batch that are later than a deletion; all of them where there was none (None)."""
     return list(batch) if until is None else [event for event in batch if event.timestamp > until]
+
+
+def since(batch: Sequence[Stored], oldest: int) -> list[Stored]:
+    """The events of a batch that are no older than a moment, ms since 1970."""
+    return [event for event in batch if event.timestamp >= oldest]
 
 
 def text(name: str, value: object, kind: str, empty: bool = False) -> bytes:

@@ -8,33 +8,25 @@ one unit, and with appendfsync always answers only after fsync: an acknowledged 
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
+import re
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 from serving.gateway import chunks, events
 from serving.gateway.chunks import Change, Chunk
-from serving.gateway.events import Event, History, Stored, StoreError, StoreUnavailable
-from serving.gateway.store import HistoryStore, StoreOptions
+from serving.gateway.events import Event, History, Stored, StoreDamaged, StoreUnavailable
+from serving.gateway.redis_server import RedisServer
+from serving.gateway.store import Expired, HistoryStore, StoreOptions
 
-_LOG = logging.getLogger(__name__)
-SCHEMA_VERSION = 2
-# Without tombstones. A gateway that knows it only refuses the newer one when it starts, so stop the old ones first.
-_OLDER_VERSION = "1"
+# Keys that one SCAN looks at, about.
+_SCANNED_AT_ONCE = 512
 _HEAD = b"head"
-# What the server must say for "acknowledged" to mean "on disk, and nobody throws it out".
-_DURABLE = {
-    "appendonly": ("yes", lambda found: found == "yes"),
-    "appendfsync": ("always", lambda found: found == "always"),
-    "maxmemory-policy": ("noeviction or volatile-*", lambda found: not found.startswith("allkeys")),
-}
-R = TypeVar("R")
 
 
 class RedisStore(HistoryStore):
@@ -59,34 +51,16 @@ class RedisStore(HistoryStore):
           StoreError: redis-py is missing, or the server may lose data, or has a newer schema under this prefix.
           StoreUnavailable: no server answers.
         """
-        try:
-            import redis
-            from redis.backoff import NoBackoff
-            from redis.retry import Retry
-        except ModuleNotFoundError as error:
-            raise StoreError("a Redis store needs the package redis. Install seminar-tf[gateway].") from error
         self.options = options or StoreOptions()
         self.prefix = prefix
-        self.require_durable = require_durable
-        self.address = _without_password(url)
-        self._errors = redis.exceptions
         # Appends of this process to one user wait here rather than make Redis refuse each other's.
         self._turns = [threading.Lock() for _ in range(64)]
-        self._closed = False
-        timeout = self.options.timeout_s
-        # With no retry of its own, a call of redis-py ends within its timeout.
-        self._redis: Any = redis.Redis.from_url(
-            url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
-        )
-        try:
-            self._ask(self._settle_schema)
-            self.check()
-        except BaseException:
-            self.close()
-            raise
+        self._server = RedisServer(url, self.options.timeout_s, prefix, require_durable)
+        self._redis, self._ask = self._server.client, self._server.ask
 
     def append(self, user_id: str, events_: Sequence[Event]) -> int:
-        name, batch = events.text("user_id", user_id, "user_id"), events.stored(events_)
+        name = events.text("user_id", user_id, "user_id")
+        batch = events.since(events.stored(events_), self.oldest_ms())
         return self._in_turn(user_id, name, lambda: self._try_append(name, batch)) if batch else 0
 
     def history(self, user_id: str, limit: int) -> History:
@@ -98,59 +72,37 @@ class RedisStore(HistoryStore):
         found = self._ask(lambda: self._redis.hgetall(self._keys(name)[0]))
         numbers = self._ask(lambda: chunks.needed(chunks.unpack_head(found.get(_HEAD)), wanted))
         packed = [found.get(b"%d" % number) for number in numbers]
-        return chunks.newest(self._ask(lambda: chunks.unpack_history(packed)), wanted)
+        history = chunks.newest(self._ask(lambda: chunks.unpack_history(packed)), wanted)
+        return chunks.since(history, self.oldest_ms())
 
     def delete_user(self, user_id: str, until_ms: int | None = None) -> bool:
         name = events.text("user_id", user_id, "user_id")
         until = None if until_ms is None else events.timestamp("until_ms", until_ms)
         return bool(self._in_turn(user_id, name, lambda: self._try_delete(name, until)))
 
-    def check(self) -> None:
-        """Whether the server answers and is durable; see `HistoryStore.check`."""
-        self._ask(self._redis.ping)
-        try:
-            found = self._ask(self._settings)
-        except StoreError as error:
-            if isinstance(error, StoreUnavailable):
-                raise
-            problem = f"does not show its settings ({error})"
-        else:
-            wrong = [name for name, (_, right) in _DURABLE.items() if not right(found[name])]
-            if not wrong:
-                return
-            told = ", ".join(f"{name} is {found[name]}, expected {_DURABLE[name][0]}" for name in wrong)
-            problem = f"may lose acknowledged events: {told}"
-        message = f"the Redis server at {self.address} {problem}."
-        if self.require_durable:
-            raise StoreError(f"{message} Set it so, or accept the loss with require_durable=False.")
-        _LOG.warning("%s", message)
-
-    def close(self) -> None:
-        self._closed = True
-        self._redis.close()
-        self._redis.connection_pool.disconnect()
-
-    def _settings(self) -> dict[str, str]:
-        """What the server says of the settings of `_DURABLE`."""
-        found = {}
-        for name in _DURABLE:
-            answer: dict[Any, Any] = self._redis.config_get(name)
-            found[name] = next((_text(value) for key, value in answer.items() if _text(key) == name), "not told")
+    def expire(self, before_ms: int) -> Expired:
+        until = events.timestamp("before_ms", before_ms) - 1
+        start, end = (b"%s:{" % self.prefix.encode(), b"}:pairs")
+        found = Expired()
+        keys = self._redis.scan_iter(match=_escaped(start) + b"*" + _escaped(end), count=_SCANNED_AT_ONCE)
+        # A scan may bring a key twice; the second time nothing is left to do.
+        while (key := self._ask(lambda: next(keys, None))) is not None:
+            name = key[len(start) : -len(end)]
+            user_id = name.decode("utf-8")
+            try:
+                gone = self._in_turn(user_id, name, partial(self._try_delete, name, until, remember=False))
+            except StoreDamaged:
+                found = replace(found, users=found.users + 1, damaged=(*found.damaged, user_id))
+                continue
+            found = replace(found, users=found.users + 1, events=found.events + gone)
         return found
 
-    def _settle_schema(self) -> None:
-        key = f"{self.prefix}:schema"
-        self._redis.set(key, SCHEMA_VERSION, nx=True)
-        found = _text(self._redis.get(key) or b"")
-        if found == _OLDER_VERSION:
-            # Tombstones are keys of their own: there is nothing to convert.
-            self._redis.set(key, SCHEMA_VERSION)
-            found = str(SCHEMA_VERSION)
-        if found != str(SCHEMA_VERSION):
-            raise StoreError(
-                f"{self.address} has schema version {found} under {key}, this program knows {SCHEMA_VERSION}. Use the "
-                "program's version that wrote it, or another prefix."
-            )
+    def check(self) -> None:
+        """Whether the server answers and is durable; see `HistoryStore.check`."""
+        self._server.check()
+
+    def close(self) -> None:
+        self._server.close()
 
     def _keys(self, user_id: bytes) -> tuple[bytes, bytes, bytes]:
         """Hashes of a user: head and pairs by chunk; event_ids by chunk; digest by event_id. One slot of a cluster."""
@@ -173,13 +125,13 @@ class RedisStore(HistoryStore):
             while True:
                 try:
                     return self._ask(attempt)
-                except self._errors.WatchError:
+                except self._server.errors.WatchError:
                     attempts += 1
                     pause = random.uniform(0.0, min(0.0005 * 2**attempts, 0.05))
                     if time.monotonic() + pause > deadline:
                         waited = f"{self.options.timeout_s:g} s"
                         raise StoreUnavailable(
-                            f"{self.address}: other writers of user {user_id!r} came first for {waited}."
+                            f"{self._server.address}: other writers of user {user_id!r} came first for {waited}."
                         ) from None
                     time.sleep(pause)
 
@@ -216,29 +168,41 @@ class RedisStore(HistoryStore):
             pipe.hdel(known, *change.forgotten)
         pipe.hset(pairs, _HEAD, chunks.pack_head(change.head))
 
-    def _try_delete(self, user_id: bytes, until: int | None) -> int:
-        """One attempt; a WatchError says that another change of the user came between."""
+    def _try_delete(self, user_id: bytes, until: int | None, remember: bool = True) -> int:
+        """One attempt; a WatchError says that another change of the user came between.
+
+        Args:
+          user_id: whose events.
+          until: events up to then go; None takes all, and now for the moment.
+          remember: leave a tombstone.
+
+        Returns:
+          Events that went; with None, whether there were any.
+        """
         keys, tombstone = self._keys(user_id), self._tombstone(user_id)
         with self._redis.pipeline() as pipe:
             load = partial(self._load, pipe, user_id=user_id)
             pipe.watch(keys[0], tombstone)
             change = None
             if until is None:
-                deleted = bool(pipe.exists(*keys))
+                deleted = int(pipe.exists(*keys) > 0)
                 until = max(self.now_ms(), self._newest(pipe, user_id))
             else:
                 with self._one_moment(pipe, keys[0]):
                     change = chunks.remove(chunks.unpack_head(pipe.hget(keys[0], _HEAD)), load, until)
-                deleted = bool(change.forgotten)
+                deleted = len(change.forgotten)
+                if not deleted and not remember:
+                    return 0
             before = pipe.get(tombstone)
             pipe.multi()
             if change is not None and change.head:
                 self._write(pipe, user_id, change)
             else:
                 pipe.delete(*keys)
-            pipe.set(tombstone, until if before is None else max(until, int(before)))
+            if remember:
+                pipe.set(tombstone, until if before is None else max(until, int(before)))
             pipe.execute()
-        return int(deleted)
+        return deleted
 
     @staticmethod
     @contextlib.contextmanager
@@ -275,28 +239,7 @@ class RedisStore(HistoryStore):
         options, load = self.options, partial(self._load, pipe, user_id=user_id)
         return new, chunks.insert(head, load, new, options.max_history, options.chunk_size, options.tail_size)
 
-    def _ask(self, call: Callable[[], R]) -> R:
-        """Calls Redis; its errors become the store's, but for WatchError."""
-        if self._closed:
-            raise StoreUnavailable(f"the store {self.address} is closed.")
-        try:
-            return call()
-        except self._errors.WatchError:
-            raise
-        except chunks.DamagedHistory as error:
-            raise StoreError(f"a history in {self.address} is damaged: {error}") from error
-        except (self._errors.ConnectionError, self._errors.TimeoutError) as error:
-            raise StoreUnavailable(f"no answer from Redis at {self.address}: {error}") from error
-        except self._errors.RedisError as error:
-            raise StoreError(f"Redis at {self.address} refuses: {error}") from error
 
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _without_password(url: str) -> str:
-    """The address of a Redis URL, fit for logs."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
+def _escaped(part: bytes) -> bytes:
+    """A part of a key as SCAN's patterns want it."""
+    return re.sub(rb"([\\*?\[\]])", rb"\\\1", part)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from serving.gateway import chunks
-from serving.gateway.events import StoreError, StoreUnavailable
+from serving.gateway.events import StoreDamaged, StoreError, StoreUnavailable
 
 SCHEMA_VERSION = 2
 # Version 1 had no tombstones; such a file gets them when it is opened. A program that knows version 1 only refuses it
@@ -74,7 +74,9 @@ class SQLiteFile:
             yield db
         except sqlite3.OperationalError as error:
             raise StoreUnavailable(f"{self.path}: {error}.") from error
-        except (sqlite3.DatabaseError, chunks.DamagedHistory) as error:
+        except chunks.DamagedHistory as error:
+            raise StoreDamaged(f"a history in {self.path} is damaged: {error}") from error
+        except sqlite3.DatabaseError as error:
             raise StoreError(f"{self.path} is damaged or no SQLite file: {error}.") from error
         finally:
             if db is not None:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from serving.gateway import chunks, events
-from serving.gateway.chunks import Change, Chunk
-from serving.gateway.events import Event, EventConflict, History, Stored, StoreError, StoreUnavailable
+from serving.gateway import sqlite_rows as rows
+from serving.gateway.events import Event, EventConflict, History, Stored, StoreDamaged, StoreError, StoreUnavailable
 from serving.gateway.sqlite_file import SQLiteFile
-from serving.gateway.store import HistoryStore, StoreOptions
+from serving.gateway.store import Expired, HistoryStore, StoreOptions
 
-# A chunk's key is user << _NUMBER_BITS | number: one clustered index, a user's chunks side by side.
-_NUMBER_BITS = 20
+# Of `expire`: users whose heads are read at a time, events of a transaction's users (or a single user's), and its
+# longest pause.
+_LOOKED_AT_ONCE, _EVENTS_AT_ONCE, _LONGEST_PAUSE_S = 1024, 4096, 0.25
 
 
 class _Job:
@@ -63,7 +66,8 @@ class SQLiteStore(HistoryStore):
         self._writer = threading.Lock()
 
     def append(self, user_id: str, events_: Sequence[Event]) -> int:
-        job = _Job(events.text("user_id", user_id, "user_id"), events.stored(events_))
+        name = events.text("user_id", user_id, "user_id")
+        job = _Job(name, events.since(events.stored(events_), self.oldest_ms()))
         if not job.batch:
             return 0
         with self._mutex:
@@ -84,11 +88,11 @@ class SQLiteStore(HistoryStore):
             if row is None or wanted <= 0:
                 return events.NO_HISTORY
             numbers = chunks.needed(chunks.unpack_head(row[1]), wanted)
-            keys = [row[0] << _NUMBER_BITS | number for number in numbers]
+            keys = [row[0] << rows.NUMBER_BITS | number for number in numbers]
             marks = ",".join("?" * len(keys))
             found = dict(db.execute(f"SELECT key, pairs FROM chunk WHERE key IN ({marks})", keys).fetchall())
             history = chunks.unpack_history([found.get(key) for key in keys])
-        return chunks.newest(history, wanted)
+        return chunks.since(chunks.newest(history, wanted), self.oldest_ms())
 
     def delete_user(self, user_id: str, until_ms: int | None = None) -> bool:
         name = events.text("user_id", user_id, "user_id")
@@ -97,12 +101,12 @@ class SQLiteStore(HistoryStore):
             with self._file.transaction(db, "BEGIN IMMEDIATE"):
                 row = db.execute("SELECT user, head FROM user WHERE user_id = ?", (name,)).fetchone()
                 if until is None:
-                    newest = 0 if row is None else self._newest(db, row[0], row[1])
+                    newest = 0 if row is None else rows.newest(db, row[0], row[1])
                     deleted, until = row is not None, max(self.now_ms(), newest)
                     if row is not None:
-                        self._delete_all(db, row[0])
+                        rows.delete_all(db, row[0])
                 else:
-                    deleted = row is not None and self._delete_until(db, row[0], row[1], until)
+                    deleted = row is not None and rows.delete_until(db, row[0], row[1], until) > 0
                 db.execute(
                     "INSERT INTO tombstone VALUES (?, ?) "
                     "ON CONFLICT (key) DO UPDATE SET until = max(until, excluded.until)",
@@ -113,6 +117,52 @@ class SQLiteStore(HistoryStore):
                 # being done, it is left to the next checkpoint.
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return deleted
+
+    def expire(self, before_ms: int) -> Expired:
+        until = events.timestamp("before_ms", before_ms) - 1
+        found, at = Expired(), -1
+        while True:
+            with self._file.connection() as db:
+                users = db.execute(
+                    "SELECT user, user_id, head FROM user WHERE user > ? ORDER BY user LIMIT ?", (at, _LOOKED_AT_ONCE)
+                ).fetchall()
+            if not users:
+                break
+            at = users[-1][0]
+            found = replace(found, users=found.users + len(users))
+            for names in rows.by_events(users, until, _EVENTS_AT_ONCE):
+                damaged: tuple[str, ...] = ()
+                try:
+                    gone = self._expire_users(names, until)
+                except StoreDamaged:
+                    # One damaged history must not keep the others'.
+                    gone, damaged = self._expire_one_by_one(names, until)
+                found = replace(found, events=found.events + gone, damaged=found.damaged + damaged)
+        # Also where an earlier call was killed before this: the log still has the old pages.
+        with self._file.connection() as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return found
+
+    def _expire_users(self, names: Sequence[bytes], until: int) -> int:
+        """Deletes some users' events up to a moment, in one transaction; the number of events."""
+        began, gone = time.monotonic(), 0
+        with self._writer, self._file.connection() as db, self._file.transaction(db, "BEGIN IMMEDIATE"):
+            for name in names:
+                row = db.execute("SELECT user, head FROM user WHERE user_id = ?", (name,)).fetchone()
+                gone += 0 if row is None else rows.delete_until(db, row[0], row[1], until)
+        # Writers of other processes poll for their turn: without a pause they might never find one.
+        time.sleep(min(time.monotonic() - began, _LONGEST_PAUSE_S))
+        return gone
+
+    def _expire_one_by_one(self, names: Sequence[bytes], until: int) -> tuple[int, tuple[str, ...]]:
+        """The number of events deleted, and the users whose history is damaged."""
+        gone, damaged = 0, []
+        for name in names:
+            try:
+                gone += self._expire_users([name], until)
+            except StoreDamaged:
+                damaged.append(name.decode("utf-8"))
+        return gone, tuple(damaged)
 
     def check(self) -> None:
         with self._file.connection() as db:
@@ -159,7 +209,7 @@ class SQLiteStore(HistoryStore):
         batch = events.after(batch, deletion and deletion[0])
         row = db.execute("SELECT user, head FROM user WHERE user_id = ?", (user_id,)).fetchone()
         head = chunks.unpack_head(row[1]) if row else []
-        new = self._unknown(db, row[0], batch) if row else batch
+        new = rows.unknown(db, row[0], batch) if row else batch
         if not new:
             return 0
         if row is None:
@@ -168,54 +218,7 @@ class SQLiteStore(HistoryStore):
         else:
             user = row[0]
 
-        options, load = self.options, partial(self._load, db, user)
+        options, load = self.options, partial(rows.load, db, user)
         change = chunks.insert(head, load, new, options.max_history, options.chunk_size, options.tail_size)
-        self._apply(db, user, new, change)
+        rows.apply(db, user, new, change)
         return len(new)
-
-    @staticmethod
-    def _load(db: sqlite3.Connection, user: int, number: int) -> Chunk:
-        """A chunk of a user."""
-        key = user << _NUMBER_BITS | number
-        found = db.execute("SELECT pairs, ids FROM chunk WHERE key = ?", (key,)).fetchone()
-        return chunks.unpack_chunk(*found or (None, None))
-
-    def _newest(self, db: sqlite3.Connection, user: int, head: bytes) -> int:
-        """The moment of a user's newest event; 0 where the history is damaged, which must not keep it."""
-        try:
-            return self._load(db, user, chunks.unpack_head(head)[-1].number)[-1].timestamp
-        except (chunks.DamagedHistory, IndexError):
-            return 0
-
-    @staticmethod
-    def _delete_all(db: sqlite3.Connection, user: int) -> None:
-        low = user << _NUMBER_BITS
-        db.execute("DELETE FROM chunk WHERE key BETWEEN ? AND ?", (low, low + (1 << _NUMBER_BITS) - 1))
-        db.execute("DELETE FROM event WHERE user = ?", (user,))
-        db.execute("DELETE FROM user WHERE user = ?", (user,))
-
-    def _delete_until(self, db: sqlite3.Connection, user: int, head: bytes, until: int) -> bool:
-        """Deletes what is no later than `until`; whether there was any."""
-        change = chunks.remove(chunks.unpack_head(head), partial(self._load, db, user), until)
-        if change.head:
-            self._apply(db, user, [], change)
-        else:
-            self._delete_all(db, user)
-        return bool(change.forgotten)
-
-    @staticmethod
-    def _unknown(db: sqlite3.Connection, user: int, batch: list[Stored]) -> list[Stored]:
-        """The events that the user does not have yet."""
-        query = "SELECT digest FROM event WHERE user = ? AND event_id = ?"
-        rows = [db.execute(query, (user, event.event_id)).fetchone() for event in batch]
-        return events.unknown(batch, [row and row[0] for row in rows])
-
-    @staticmethod
-    def _apply(db: sqlite3.Connection, user: int, new: list[Stored], change: Change) -> None:
-        low = user << _NUMBER_BITS
-        rows = [(low | n, chunks.pack_pairs(chunk), chunks.pack_ids(chunk)) for n, chunk in change.put.items()]
-        db.executemany("INSERT OR REPLACE INTO chunk VALUES (?, ?, ?)", rows)
-        db.executemany("DELETE FROM chunk WHERE key = ?", [(low | number,) for number in change.drop])
-        db.executemany("INSERT INTO event VALUES (?, ?, ?)", [(user, event.event_id, event.digest) for event in new])
-        db.executemany("DELETE FROM event WHERE user = ? AND event_id = ?", [(user, gone) for gone in change.forgotten])
-        db.execute("UPDATE user SET head = ? WHERE user = ?", (chunks.pack_head(change.head), user))

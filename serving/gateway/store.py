@@ -10,6 +10,23 @@ from types import TracebackType
 
 from serving.gateway.events import Event, History
 
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Expired:
+    """What `HistoryStore.expire` did.
+
+    Attributes:
+      users: users looked at.
+      events: events deleted.
+      damaged: users whose history cannot be read, and is left as it is.
+    """
+
+    users: int = 0
+    events: int = 0
+    damaged: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True)
 class StoreOptions:
@@ -17,12 +34,15 @@ class StoreOptions:
 
     Attributes:
       max_history: events of a user that are kept, the newest.
+      retention_days: events older than this many days are neither seen nor taken in; 0 sets no limit. They leave the
+        store by `expire`.
       timeout_s: how long to wait: for other writers, and for a server's answer.
       chunk_size: most events of a packed chunk; see `chunks.insert`. Stores read chunks of any size.
       tail_size: events of the last chunk from which on a newer event begins another one.
     """
 
     max_history: int = 10_000
+    retention_days: int = 0
     timeout_s: float = 5.0
     chunk_size: int = 256
     tail_size: int = 32
@@ -30,6 +50,8 @@ class StoreOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.max_history <= 100_000:
             raise ValueError(f"max_history is {self.max_history}, expected 1 to 100,000.")
+        if not 0 <= self.retention_days <= 36_500:
+            raise ValueError(f"retention_days is {self.retention_days}, expected 0 to 36,500.")
         if not 1 <= self.tail_size <= self.chunk_size:
             raise ValueError(f"tail_size is {self.tail_size}, expected 1 to chunk_size ({self.chunk_size}).")
         if self.timeout_s <= 0:
@@ -50,6 +72,7 @@ class HistoryStore(abc.ABC):
       came, not on their way: no arrival order of processes decides anything.
     - Capped: the newest `max_history` events of a user are seen, older ones are dropped. An event that is older than
       all of a full history is accepted and has no effect.
+    - Retained: events older than `retention_days` are not seen; such an event is accepted and has no effect.
     - Users are apart from each other, and threads and processes may append to one user at once: nothing is lost.
 
     Strings are any UTF-8, within `events.MAX_BYTES`. A store may be shared by threads, not across a fork.
@@ -98,6 +121,20 @@ class HistoryStore(abc.ABC):
         """
 
     @abc.abstractmethod
+    def expire(self, before_ms: int) -> Expired:
+        """Deletes the events of all users that are older than a moment, durably; others append meanwhile.
+
+        No tombstone remains: what keeps such events from coming again is `retention_days`.
+
+        Args:
+          before_ms: ms since 1970; events of that moment stay.
+
+        Raises:
+          InvalidEvent: before_ms is out of its limits.
+          StoreUnavailable: what was done so far is done; expire again.
+        """
+
+    @abc.abstractmethod
     def check(self) -> None:
         """Asks the store whether it can answer.
 
@@ -108,6 +145,11 @@ class HistoryStore(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Frees connections; the store takes no further calls. May be called twice."""
+
+    def oldest_ms(self) -> int:
+        """The moment, ms since 1970, before which events are neither seen nor taken in."""
+        days = self.options.retention_days
+        return max(0, self.now_ms() - days * _DAY_MS) if days else 0
 
     @staticmethod
     def now_ms() -> int:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from benchmarks import cost_model
+from benchmarks.cost_formulas import Row, cost_rows, dollars, limits
 from benchmarks.cost_units import DEFAULTS, Costs, Scenario, Unit, read_costs
 from seminar_tf.config_io import ConfigError
 
@@ -22,8 +23,8 @@ def costs() -> Costs:
     return read_costs()
 
 
-def rows(costs: Costs, users: float, items: float) -> dict[str, cost_model.Row]:
-    return {row.name: row for row in cost_model.cost_rows(costs, Scenario(users, items))}
+def rows(costs: Costs, users: float, items: float) -> dict[str, Row]:
+    return {row.name: row for row in cost_rows(costs, Scenario(users, items))}
 
 
 def with_unit(costs: Costs, name: str, value: float) -> Costs:
@@ -44,9 +45,9 @@ def test_rows_are_the_sums_done_by_hand(costs):
 
 def test_money_is_cpu_once_and_storage_by_the_month(costs):
     costs = dataclasses.replace(costs, prices=dataclasses.replace(costs.prices, core_hour=2.0, gb_month=3.0))
-    once = cost_model.Row("x", stored_bytes=2e9, core_s=1800)
-    assert cost_model.dollars(once, costs) == pytest.approx((1.0, 6.0))
-    assert cost_model.dollars(dataclasses.replace(once, monthly=True), costs) == pytest.approx((0.0, 7.0))
+    once = Row("x", stored_bytes=2e9, core_s=1800)
+    assert dollars(once, costs) == pytest.approx((1.0, 6.0))
+    assert dollars(dataclasses.replace(once, monthly=True), costs) == pytest.approx((0.0, 7.0))
 
 
 def test_twice_the_users_cost_twice_but_for_what_is_fixed(costs):
@@ -59,7 +60,7 @@ def test_twice_the_users_cost_twice_but_for_what_is_fixed(costs):
 
 
 def test_what_breaks_first_comes_first_and_follows_the_units(costs):
-    found = cost_model.limits(costs)
+    found = limits(costs)
     over = [limit.demand[0] / limit.breaks_at for limit in found]
     assert over == sorted(over, reverse=True) and over[0] > 1
     by_name = {limit.name: limit for limit in found}
@@ -68,7 +69,7 @@ def test_what_breaks_first_comes_first_and_follows_the_units(costs):
     assert fused.demand == tuple(scenario.items for scenario in costs.scenarios)
     # A last name for what was first, once it costs next to nothing.
     name, unit = "Adam over all item rows takes as long as the rest of a step", "adam_core_s_row_step"
-    cheap = {limit.name: limit for limit in cost_model.limits(with_unit(costs, unit, 1e-15))}
+    cheap = {limit.name: limit for limit in limits(with_unit(costs, unit, 1e-15))}
     assert by_name[name].demand[0] > by_name[name].breaks_at and cheap[name].demand[-1] < cheap[name].breaks_at
 
 
@@ -110,7 +111,7 @@ def test_a_readers_own_numbers_go_through_the_command(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "**1,000 users**, 10 items" in printed and printed.strip() in page.read_text()
     found = json.loads(written.read_text())
-    assert found["scenarios"][0]["users"] == 1000 and len(found["limits"]) == len(cost_model.limits(read_costs(mine)))
+    assert found["scenarios"][0]["users"] == 1000 and len(found["limits"]) == len(limits(read_costs(mine)))
 
 
 def test_the_page_shows_what_the_file_says(costs):

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from seminar_tf.cli import predict, serve
 from seminar_tf.data.dataset import DatasetError
-from seminar_tf.data.one_user import Pair, busiest_user, read_catalog, read_user
+from seminar_tf.data.one_user import Pair, busiest_user, read_catalog, read_user, user_events
 from seminar_tf.export import versions
 from serving.options import ModelSource, ServerOptions
 from serving.server import Server
@@ -83,6 +83,14 @@ def test_the_user_is_at_the_last_request(dataset):
     assert user.attributes == ("age=young",)
     assert catalog["item6"].title == "Second title"
     assert busiest_user(dataset) == "u2"  # the newest span's
+
+
+def test_events_before_a_moment_are_left_out(dataset):
+    known = pa.array(list(read_catalog(dataset)), pa.string())
+    whole = user_events(dataset, 2, ["u1", "u2"], known)
+    late = user_events(dataset, 2, ["u1", "u2"], known, oldest_ms=START + 3 * 60_000)
+    assert late.num_rows == 4 and whole.num_rows == 7
+    assert min(late["timestamp"].to_pylist()) == START + 3 * 60_000
 
 
 def test_a_user_over_two_spans(dataset):

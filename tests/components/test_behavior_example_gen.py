@@ -13,6 +13,7 @@ from components.behavior_example_gen.packing import pack, unpack
 from components.behavior_example_gen.settings import files_fingerprint
 from seminar_tf.config import DataConfig, FeatureConfig
 from seminar_tf.data.dataset import DatasetError, describe
+from seminar_tf.data.erasure import OLDEST_MS
 from tests.components.ingest_helpers import ingest, read_split
 from tests.components.ingest_tables import EVENTS, ITEMS, NOW_MS, REQUESTS, USERS, event, png, write
 
@@ -163,6 +164,15 @@ def test_a_later_span_adds_events_and_replaces_items(tmp_path: Path) -> None:
     titles = {row["item_id"][0]: row["item_title"] for row in read_split(second, "catalog")}
     assert titles == {b"a": [b"new"], b"b": [b"old"], b"c": [b"old"], b"d": [b"old"]}
     assert second.get_int_custom_property("rejected_duplicate_event") == 1
+
+
+def test_the_artifact_says_from_which_moment_on_events_were_kept(artifact, tmp_path: Path) -> None:
+    assert artifact.get_int_custom_property(OLDEST_MS) == 0
+    write(tmp_path / "set", 1, "items", [{"item_id": "a"}], ITEMS)
+    write(tmp_path / "set", 1, "events", [event("u", time, "a") for time in range(3)], EVENTS)
+    moment = 1_700_000_000_000
+    kept = ingest(tmp_path / "set", tmp_path / "out", moment=moment, retention_days=2)
+    assert kept.get_int_custom_property(OLDEST_MS) == moment - 2 * 86_400_000
 
 
 def test_logged_impressions_are_targets_where_there_are_any(tmp_path: Path) -> None:

@@ -7,15 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from seminar_tf.evaluation.significance import (
-    Comparison,
-    PairedDifference,
-    UserValues,
-    compare_rankers,
-    holm,
-    paired_bootstrap,
-    seed_average,
-)
+from seminar_tf.evaluation.comparisons import Comparison, UserValues, compare_rankers, seed_average
+from seminar_tf.evaluation.significance import PairedDifference, holm, paired_bootstrap
 
 
 def _holm_by_hand(p_values: list[float]) -> list[float]:

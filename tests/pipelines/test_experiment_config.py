@@ -186,7 +186,11 @@ def test_an_experiment_may_run_on_some_of_its_datasets(tmp_path):
     rows = (*config.rankers, *config.ablations)
     other = replace(config, rankers=(*config.rankers, replace(rows[0], name="x", datasets=("e",))))
     assert [row.name for row in other.only(["d"]).rankers] == ["SEMINAR", "fresh"]
-    with pytest.raises(ConfigError, match=r"--only.*d too: e is tuned on it"):
-        config.only(["e"])
+    several = replace(config, search=replace(config.search, grid=({}, {"psu.epochs": 2})))
+    with pytest.raises(ConfigError, match=r"--only.*d too: e is tuned on it\. --set search\.grid=\[\{\}\]"):
+        several.only(["e"])
+    # Of a single trial nothing is chosen.
+    single = replace(config, search=replace(config.search, grid=({},)))
+    assert [dataset.tuned_on for dataset in single.only(["e"]).datasets] == [""]
     with pytest.raises(ConfigError, match=r"--only.*some of d, e"):
         config.only(["f"])

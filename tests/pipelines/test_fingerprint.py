@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import fingerprint
+from pipelines import fingerprint, stage_inputs
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_path_that_is_gone_is_an_error(tree: Path) -> None:
 
 
 def test_every_path_that_the_pipeline_names_exists() -> None:
-    from pipelines import pipeline
-
-    for group in (pipeline._INGEST_CODE, pipeline._TRANSFORM_CODE, pipeline._TRAINER_CODE, pipeline._EXPORT_CODE):
+    groups = {name: value for name, value in vars(stage_inputs).items() if name.endswith("_CODE")}
+    assert len(groups) == 8
+    for group in groups.values():
         assert fingerprint.code_fingerprint(*group)

@@ -371,17 +371,29 @@ def write_raw(path, users):
         pq.write_table(pa.Table.from_pylist(rows), folder / "part-0.parquet")
 
 
-def skew_of(trained, path):
+def skew_of(trained, path, oldest_ms=0):
     files = {
         split: sorted(map(str, (trained / "examples" / f"Split-{split}").glob("*"))) for split in names.SEGMENT_SPLITS
     }
-    return check_skew(trained / "seminar" / "model" / "Format-Serving", files, path, span=1, requests=8)
+    return check_skew(
+        trained / "seminar" / "model" / "Format-Serving", files, path, span=1, requests=8, oldest_ms=oldest_ms
+    )
 
 
 def test_both_roads_give_the_same_features_and_scores(trained, tmp_path):
     write_raw(tmp_path, make_users(0))
     found = skew_of(trained, tmp_path)
     assert found.requests == 8 and not found.differing, found.examples
+
+
+def test_events_that_retention_kept_from_training_are_no_skew(trained, tmp_path):
+    users = make_users(0)
+    oldest = min(moment for user in users for _, _, moment in user.pairs)
+    for user in users:
+        user.pairs.insert(0, (1, names.EMPTY_QUERY_ID, oldest - 1))
+    write_raw(tmp_path, users)
+    assert not skew_of(trained, tmp_path, oldest).differing
+    assert "history_item_id" in skew_of(trained, tmp_path).differing
 
 
 def test_what_differs_between_the_roads_is_named(trained, tmp_path):

@@ -20,7 +20,8 @@ from seminar_tf.features.vocabulary import FeatureSizes
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.seminar import Seminar
 from seminar_tf.training.blocks import request_block
-from seminar_tf.training.inputs import RequestCutter, corpus_epochs, read_corpus
+from seminar_tf.training.cutters import RequestCutter
+from seminar_tf.training.inputs import corpus_epochs, read_corpus
 from seminar_tf.training.loop import Monitor, compile_model, make_deterministic, train
 from seminar_tf.training.negatives import NegativeSampler
 from seminar_tf.training.ranking import LiveRanker, ranking_metrics

@@ -8,11 +8,10 @@ import pytest
 
 from seminar_tf.features import names
 from seminar_tf.training.blocks import request_block, sequence_block
+from seminar_tf.training.cutters import RequestCutter, WindowCutter
 from seminar_tf.training.inputs import (
     MemoryEpochs,
-    RequestCutter,
     StreamedEpochs,
-    WindowCutter,
     corpus_epochs,
     read_corpus,
 )

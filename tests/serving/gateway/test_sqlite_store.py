@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from serving.gateway.events import Event, EventConflict, StoreError, StoreUnavailable
+from serving.gateway.events import Event, EventConflict, StoreDamaged, StoreError, StoreUnavailable
 from serving.gateway.sqlite_store import SQLiteStore
 from serving.gateway.store import StoreOptions
 
@@ -114,7 +114,7 @@ def test_appends_that_wait_are_committed_together_and_fail_apart(path):
                 while len(store._pending) < 4:
                     threading.Event().wait(0.001)
             errors = [future.exception() for future in futures]
-        assert [type(error) for error in errors] == [type(None), EventConflict, StoreError, type(None)]
+        assert [type(error) for error in errors] == [type(None), EventConflict, StoreDamaged, type(None)]
         assert commits[0] == 4
         assert len(store.history("u", 9)) == 2 and len(store.history("v", 9)) == 1
         with pytest.raises(StoreError, match="damaged"):

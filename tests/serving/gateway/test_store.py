@@ -246,7 +246,15 @@ def test_check_and_close(store):
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_history": 0}, {"max_history": 10**6}, {"tail_size": 0}, {"chunk_size": 3}, {"timeout_s": 0.0}]
+    "options",
+    [
+        {"max_history": 0},
+        {"max_history": 10**6},
+        {"tail_size": 0},
+        {"chunk_size": 3},
+        {"timeout_s": 0.0},
+        {"retention_days": -1},
+    ],
 )
 def test_options_out_of_range(options):
     with pytest.raises(ValueError, match="expected"):

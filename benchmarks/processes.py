@@ -1,0 +1,69 @@
+"""Steps of benchmarks in processes of their own, and how much memory a process and all below it take."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_WATCH_SECONDS = 1.0
+
+
+def start(module: str, *arguments: str) -> subprocess.Popen[str]:
+    """Starts `run_child(*arguments)` of a module, with its standard output in a pipe and this checkout's code."""
+    root = str(Path(__file__).resolve().parents[1])
+    code = f"import sys, seminar_tf; from {module} import run_child; run_child(*sys.argv[1:])"
+    environment = os.environ | {"PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def watched(child: subprocess.Popen[str]) -> tuple[str, int]:
+    """Waits for a process.
+
+    Returns:
+      The last line that it printed, and the most bytes that it and all below it had resident, looked at every second;
+      shared libraries count once a process.
+
+    Raises:
+      RuntimeError: it failed, or printed nothing, or nothing is known of its memory.
+    """
+    peak = 0
+    try:
+        while True:
+            peak = max(peak, tree_bytes(child.pid))
+            try:
+                told, _ = child.communicate(timeout=_WATCH_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+    finally:
+        # Nothing where it has ended; else this process was interrupted.
+        child.kill()
+    if child.returncode or not told.strip():
+        raise RuntimeError(f"{child.args} ended with exit status {child.returncode}; see above.")
+    if not peak:
+        raise RuntimeError(f"/proc tells nothing of the memory of {child.args}.")
+    return told.splitlines()[-1], peak
+
+
+def tree_bytes(pid: int) -> int:
+    """Resident bytes of a process and its descendants; those that end meanwhile count nothing."""
+    try:
+        total = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except (OSError, IndexError):
+        return 0
+    for thread in threads:
+        with contextlib.suppress(OSError):
+            total += sum(tree_bytes(int(child)) for child in (thread / "children").read_text().split())
+    return total
+
+
+def now() -> tuple[float, float]:
+    """(wall, CPU) seconds: CPU of this process and of its children that have ended."""
+    spent = os.times()
+    return time.perf_counter(), spent.user + spent.system + spent.children_user + spent.children_system
