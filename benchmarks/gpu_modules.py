@@ -1,8 +1,9 @@
 """The served graph as XLA modules, to be timed on a machine that has a GPU but no TensorFlow (benchmarks/gpu_run.py).
 
 What `rank_indexed_xla` compiles, a whole SEMINAR with random weights, is lowered to HLO for batches of fixed sizes and
-written beside its variables, its inputs and the logits that TensorFlow computes on this CPU. Speed does not depend on
-what was learned; the histories are full.
+written beside its variables, its inputs and the logits that TensorFlow computes on this CPU. As there is no GPU here,
+TensorFlow lowers it for the CPU's XLA; a GPU's compiler is given that HLO as it is before any optimization. Speed does
+not depend on what was learned; the histories are full.
 
 Run: python -m benchmarks.gpu_modules FOLDER [--tables fused codes-decode codes-lookup --batches 1 8 32]
 """
@@ -63,13 +64,12 @@ def request_batch(sizes: Sizes, requests: int, seed: int) -> dict[str, np.ndarra
 Arrays = list[np.ndarray]
 
 
-def lower(model: Seminar, batch: Mapping[str, np.ndarray], platform: str) -> tuple[bytes, Arrays, Arrays]:
+def lower(model: Seminar, batch: Mapping[str, np.ndarray]) -> tuple[bytes, Arrays, Arrays]:
     """The HLO of one call, and its parameters: the batch's arrays by name, then what the graph captures.
 
     Args:
       model: to be called.
       batch: inputs.
-      platform: TensorFlow's name of the device that it is lowered for.
     """
     order = sorted(batch)
 
@@ -82,18 +82,18 @@ def lower(model: Seminar, batch: Mapping[str, np.ndarray], platform: str) -> tup
     traced = compiled.get_concrete_function(*given)
     variables = {id(v.handle): v for v in traced.variables}
     captured = [variables.get(id(x), x) for x in traced.captured_inputs]
-    module = compiled.experimental_get_compiler_ir(*given)(stage="hlo_serialized", platform_name=platform)
+    module = compiled.experimental_get_compiler_ir(*given)(stage="hlo_serialized")
     return module, [x.numpy() for x in given], [x.numpy() for x in captured]
 
 
-def write(folder: Path, sizes: Sizes, tables: str, search: str, batches: list[int], seed: int, platform: str) -> None:
+def write(folder: Path, sizes: Sizes, tables: str, search: str, batches: list[int], seed: int) -> None:
     """Writes `<way>.npz`, what the graph captures, and for every B `<way>-<B>.hlo` and `.npz`: inputs and logits."""
     way = tables if tables != "codes" else f"codes-{search}"
     model = make_model(sizes, tables, search, seed)
     held: Arrays | None = None
     for requests in batches:
         batch = request_batch(sizes, requests, seed + requests)
-        module, given, captured = lower(model, batch, platform)
+        module, given, captured = lower(model, batch)
         logits: Any = model({name: tf.constant(x) for name, x in batch.items()}, training=False)[_TASK]
         stem = folder / f"{way}-{requests}"
         stem.with_suffix(".hlo").write_bytes(module)
@@ -119,7 +119,6 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--length", type=int, default=10_000)
     parser.add_argument("--candidates", type=int, default=200)
-    parser.add_argument("--platform", default="GPU", help="what TensorFlow lowers for: GPU, or CPU")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     sizes = Sizes(items=options.items, length=options.length, candidates=options.candidates)
@@ -128,7 +127,7 @@ def main() -> None:
         tables, _, search = name.partition("-")
         if tables == "codes" and search not in ("decode", "lookup"):
             parser.error("--tables: codes-decode or codes-lookup; which is faster on a GPU is what is asked.")
-        write(options.folder, sizes, tables, search, options.batches, options.seed, options.platform)
+        write(options.folder, sizes, tables, search, options.batches, options.seed)
     (options.folder / "sizes.json").write_text(
         json.dumps({"length": sizes.length, "candidates": sizes.candidates, "top_k": sizes.top_k, "dim": sizes.dim})
     )

@@ -15,7 +15,7 @@ def test_a_run_has_the_seconds_of_its_components(tmp_path: Path) -> None:
     """Up to the first one: the others take minutes whatever the size."""
     (run,) = before_training.measure(2000, [1], 1, tmp_path, last="BehaviorExampleGen")
     spent = run["components"]["BehaviorExampleGen"]
-    assert 0 < spent["seconds"] < 600 and 0 < spent["cpu_seconds"]
+    assert 0 < spent["seconds"] < 600 and spent["cpu_seconds"] > 0
     assert run["peak_mib"] > 100 and (run["events"], run["workers"]) == (2000, 1)
     assert not list(tmp_path.iterdir())
 
