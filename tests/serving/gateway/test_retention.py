@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from seminar_tf.cli.expire_events import command
-from serving.gateway.events import Event, InvalidEvent, StoreUnavailable
+from serving.gateway.events import Event, InvalidEvent, StoreDamaged, StoreUnavailable
 from serving.gateway.sqlite_store import SQLiteStore
 from serving.gateway.store import Expired, StoreOptions
 
@@ -116,3 +116,24 @@ def test_the_deleted_bytes_and_a_damaged_history(tmp_path):
     assert "the history of user 'bad' is damaged" in run.output
     for file in tmp_path.glob("histories.db*"):
         assert b"unmistakable-item" not in file.read_bytes()
+
+
+def test_a_damaged_history_is_named_and_keeps_no_other(make_store):
+    store = make_store()
+    for user in ("ann", "bad", "cid"):
+        store.append(user, [event(1, 10), event(2, 20)])
+    if isinstance(store, SQLiteStore):
+        with store._file.connection() as db:
+            db.execute("UPDATE user SET head = x'63' WHERE user_id = ?", (b"bad",))
+    else:
+        store._redis.hset(store._keys(b"bad")[0], b"head", b"c")
+    with pytest.raises(StoreDamaged, match="a head of format 99"):
+        store.history("bad", 9)
+    assert store.expire(15) == Expired(users=3, events=2, damaged=("bad",))
+    assert times(store, "ann") == times(store, "cid") == [20]
+    assert store.delete_user("bad") and store.expire(15) == Expired(users=2)
+
+
+def test_an_address_that_is_none_is_an_error(tmp_path):
+    run = CliRunner().invoke(command, ["--store", "redis", "--redis-url", "redis://h:x/0", "--before-ms", "5"])
+    assert run.exit_code == 1 and "is no address of a Redis server" in run.output
