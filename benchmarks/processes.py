@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -41,8 +42,11 @@ def watched(child: subprocess.Popen[str]) -> tuple[str, int]:
             except subprocess.TimeoutExpired:
                 continue
     finally:
-        # Nothing where it has ended; else this process was interrupted.
-        child.kill()
+        if child.poll() is None:
+            # This process was interrupted: workers that the child has started must not outlive it.
+            for pid in [*_below(child.pid), child.pid]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
     if child.returncode or not told.strip():
         raise RuntimeError(f"{child.args} ended with exit status {child.returncode}; see above.")
     if not peak:
@@ -50,16 +54,23 @@ def watched(child: subprocess.Popen[str]) -> tuple[str, int]:
     return told.splitlines()[-1], peak
 
 
+def _below(pid: int) -> list[int]:
+    """Descendants of a process; none where nothing can be read of it."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                for child in map(int, (thread / "children").read_text().split()):
+                    found += [child, *_below(child)]
+    return found
+
+
 def tree_bytes(pid: int) -> int:
     """Resident bytes of a process and its descendants; those that end meanwhile count nothing."""
-    try:
-        total = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-    except (OSError, IndexError):
-        return 0
-    for thread in threads:
-        with contextlib.suppress(OSError):
-            total += sum(tree_bytes(int(child)) for child in (thread / "children").read_text().split())
+    total = 0
+    for one in (pid, *_below(pid)):
+        with contextlib.suppress(OSError, IndexError):
+            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return total
 
 

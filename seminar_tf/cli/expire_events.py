@@ -41,6 +41,11 @@ def command(
     address = store_address(kind, sqlite_path, redis_url)
     try:
         with open_store(address, options, require_durable=not allow_loss) as store:
+            if before_ms and before_ms > store.now_ms():
+                raise click.ClickException(
+                    f"--before-ms {before_ms} lies ahead of the clock ({store.now_ms()}): every event would go. "
+                    "Is it in another unit?"
+                )
             found = store.expire(before_ms or store.oldest_ms())
     except (InvalidEvent, StoreError) as error:
         raise click.ClickException(str(error)) from error

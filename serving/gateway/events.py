@@ -27,6 +27,10 @@ class StoreUnavailable(StoreError):
     """The store does not answer in time, or cannot write. Nothing of the call is acknowledged; trying again is safe."""
 
 
+class StoreContended(StoreUnavailable):
+    """Other writers of the same user came first, as long as one waited."""
+
+
 class StoreDamaged(StoreError):
     """What the store holds of a user cannot be read."""
 

@@ -53,17 +53,21 @@ class RedisServer:
         except ModuleNotFoundError as error:
             raise StoreError("a Redis store needs the package redis. Install seminar-tf[gateway].") from error
         self.errors = redis.exceptions
-        self.address = _without_password(url)
         self._require_durable = require_durable
         self._schema = f"{prefix}:schema"
         self._closed = False
-        # With no retry of its own, a call of redis-py ends within its timeout.
         try:
+            self.address = _without_password(url)
+            # With no retry of its own, a call of redis-py ends within its timeout.
             self.client: Any = redis.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
             )
-        except ValueError as error:
-            raise StoreError(f"{self.address} is no address of a Redis server: {error}") from error
+        except ValueError:
+            # Neither the URL nor what is wrong with it: a part of the password may be in both.
+            raise StoreError(
+                "the Redis URL is malformed: expected redis://[[user]:password@]host:port/db, rediss:// or unix://path,"
+                " and / ? # @ : in a password percent-encoded."
+            ) from None
         try:
             self.ask(self._settle_schema)
             self.check()
@@ -139,7 +143,15 @@ def _text(value: Any) -> str:
 
 
 def _without_password(url: str) -> str:
-    """The address of a Redis URL, fit for logs."""
+    """The address of a Redis URL, fit for logs.
+
+    Raises:
+      ValueError: it has no address, or an unescaped password hides where that begins.
+    """
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError("an unescaped / ? or # in the password")
+    # Parsing the port is what finds one that is none.
+    _ = parts.port
     return f"{parts.scheme}://{host}{parts.path}"

@@ -20,7 +20,7 @@ from typing import Any
 
 from serving.gateway import chunks, events
 from serving.gateway.chunks import Change, Chunk
-from serving.gateway.events import Event, History, Stored, StoreDamaged, StoreUnavailable
+from serving.gateway.events import Event, History, Stored, StoreContended, StoreDamaged
 from serving.gateway.redis_server import RedisServer
 from serving.gateway.store import Expired, HistoryStore, StoreOptions
 
@@ -85,17 +85,27 @@ class RedisStore(HistoryStore):
         start, end = (b"%s:{" % self.prefix.encode(), b"}:pairs")
         found = Expired()
         keys = self._redis.scan_iter(match=_escaped(start) + b"*" + _escaped(end), count=_SCANNED_AT_ONCE)
+        contended = []
         # A scan may bring a key twice; the second time nothing is left to do.
         while (key := self._ask(lambda: next(keys, None))) is not None:
             name = key[len(start) : -len(end)]
-            user_id = name.decode("utf-8")
             try:
-                gone = self._in_turn(user_id, name, partial(self._try_delete, name, until, remember=False))
-            except StoreDamaged:
-                found = replace(found, users=found.users + 1, damaged=(*found.damaged, user_id))
-                continue
-            found = replace(found, users=found.users + 1, events=found.events + gone)
+                found = self._expire_user(found, name, until)
+            except StoreContended:
+                # A user who is busy now must not keep the others'.
+                contended.append(name)
+        for name in contended:
+            found = self._expire_user(found, name, until)
         return found
+
+    def _expire_user(self, found: Expired, name: bytes, until: int) -> Expired:
+        """One user of `expire`; raises StoreContended where other writers do not let it come to it."""
+        user_id = name.decode("utf-8")
+        try:
+            gone = self._in_turn(user_id, name, partial(self._try_delete, name, until, remember=False))
+        except StoreDamaged:
+            return replace(found, users=found.users + 1, damaged=(*found.damaged, user_id))
+        return replace(found, users=found.users + 1, events=found.events + gone)
 
     def check(self) -> None:
         """Whether the server answers and is durable; see `HistoryStore.check`."""
@@ -117,7 +127,7 @@ class RedisStore(HistoryStore):
         """Attempts a change of one user until no other writer comes between.
 
         Raises:
-          StoreUnavailable: others came first for the whole timeout.
+          StoreContended: others came first for the whole timeout.
         """
         deadline = time.monotonic() + self.options.timeout_s
         attempts = 0
@@ -130,7 +140,7 @@ class RedisStore(HistoryStore):
                     pause = random.uniform(0.0, min(0.0005 * 2**attempts, 0.05))
                     if time.monotonic() + pause > deadline:
                         waited = f"{self.options.timeout_s:g} s"
-                        raise StoreUnavailable(
+                        raise StoreContended(
                             f"{self._server.address}: other writers of user {user_id!r} came first for {waited}."
                         ) from None
                     time.sleep(pause)

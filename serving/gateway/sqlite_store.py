@@ -7,6 +7,7 @@ append's time, so appends of threads that wait for it are committed together.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -21,6 +22,7 @@ from serving.gateway.events import Event, EventConflict, History, Stored, StoreD
 from serving.gateway.sqlite_file import SQLiteFile
 from serving.gateway.store import Expired, HistoryStore, StoreOptions
 
+_LOG = logging.getLogger(__name__)
 # Of `expire`: users whose heads are read at a time, events of a transaction's users (or a single user's), and its
 # longest pause.
 _LOOKED_AT_ONCE, _EVENTS_AT_ONCE, _LONGEST_PAUSE_S = 1024, 4096, 0.25
@@ -140,7 +142,11 @@ class SQLiteStore(HistoryStore):
                 found = replace(found, events=found.events + gone, damaged=found.damaged + damaged)
         # Also where an earlier call was killed before this: the log still has the old pages.
         with self._file.connection() as db:
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            _LOG.warning(
+                "%s: readers keep its log; deleted events leave that with the next checkpoint", self._file.path
+            )
         return found
 
     def _expire_users(self, names: Sequence[bytes], until: int) -> int:

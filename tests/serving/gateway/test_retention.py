@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from seminar_tf.cli.expire_events import command
+from serving.gateway import sqlite_store
 from serving.gateway.events import Event, InvalidEvent, StoreDamaged, StoreUnavailable
 from serving.gateway.sqlite_store import SQLiteStore
 from serving.gateway.store import Expired, StoreOptions
@@ -56,7 +57,10 @@ def test_expired_events_are_gone_and_all_others_stay(make_store, seed):
     assert store.append("old", sent["old"]) == len(sent["old"]) == len(times(store, "old"))
 
 
-def test_expiring_looks_at_more_users_than_one_transaction_or_scan_holds(make_store):
+def test_expiring_looks_at_more_users_than_one_transaction_or_scan_holds(make_store, monkeypatch):
+    # Several pages of users, and several transactions of each.
+    monkeypatch.setattr(sqlite_store, "_LOOKED_AT_ONCE", 200)
+    monkeypatch.setattr(sqlite_store, "_EVENTS_AT_ONCE", 70)
     store = make_store()
     for n in range(700):
         store.append(f"user{n}", [event(1, 10), event(2, 20)] if n % 2 else [event(1, 10)])
@@ -95,6 +99,8 @@ def test_the_command(tmp_path):
         run = CliRunner().invoke(command, ["--sqlite-path", str(path), "--retention-days", "2"])
         assert (run.exit_code, run.output) == (0, "2 events deleted; 1 users looked at\n")
         assert len(times(store)) == 2
+        run = CliRunner().invoke(command, ["--sqlite-path", str(path), "--before-ms", str(now + DAY)])
+        assert run.exit_code == 1 and "lies ahead of the clock" in run.output and len(times(store)) == 2
         run = CliRunner().invoke(command, ["--sqlite-path", str(path), "--before-ms", str(now)])
         assert run.output == "2 events deleted; 1 users looked at\n" and times(store) == []
     for wrong in ([], ["--retention-days", "2", "--before-ms", "5"], ["--retention-days", "0"]):
@@ -134,6 +140,10 @@ def test_a_damaged_history_is_named_and_keeps_no_other(make_store):
     assert store.delete_user("bad") and store.expire(15) == Expired(users=2)
 
 
-def test_an_address_that_is_none_is_an_error(tmp_path):
-    run = CliRunner().invoke(command, ["--store", "redis", "--redis-url", "redis://h:x/0", "--before-ms", "5"])
-    assert run.exit_code == 1 and "is no address of a Redis server" in run.output
+@pytest.mark.parametrize(
+    "url", ["redis://h:x/0", "redis://:pa/ss@host:6379/0", "redis://:p#ss@host:1/0", "redis://[::1"]
+)
+def test_a_malformed_address_is_an_error_that_shows_no_password(url):
+    run = CliRunner().invoke(command, ["--store", "redis", "--redis-url", url, "--before-ms", "5"])
+    assert run.exit_code == 1 and "the Redis URL is malformed" in run.output, run.output
+    assert "ss@" not in run.output and "pa" not in run.output.replace("password", "").replace("path", "")
