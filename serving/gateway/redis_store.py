@@ -20,7 +20,7 @@ from typing import Any
 
 from serving.gateway import chunks, events
 from serving.gateway.chunks import Change, Chunk
-from serving.gateway.events import Event, History, Stored, StoreContended, StoreDamaged
+from serving.gateway.events import Event, History, StoreContended, Stored, StoreDamaged
 from serving.gateway.redis_server import RedisServer
 from serving.gateway.store import Expired, HistoryStore, StoreOptions
 
