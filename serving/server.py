@@ -145,8 +145,9 @@ class Server:
     def stop(self) -> None:
         """Says NOT_SERVING, goes on for `lame_duck_s`, refuses new calls, lets those in flight finish within
         `drain_s`, and frees the models."""
-        self._health.enter_graceful_shutdown()
+        # Logged first: whoever hears NOT_SERVING, and all that follows on it, comes after it in the log.
         _LOG.info("draining", extra={"event": "draining"})
+        self._health.enter_graceful_shutdown()
         self._hurry.wait(self.options.lame_duck_s)
         end = time.monotonic() + self.options.drain_s
         self._grpc.stop(self.options.drain_s)
