@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import ran
+from components.json_file import write_json
+
+_HERE = "benchmarks.adapters"
 LAYOUTS = ("kuaisar", "amazon-2018", "amazon-2023")
 
 
@@ -64,19 +65,11 @@ def measure(layout: str, rows: int, seed: int, work: Path | None = None) -> dict
     with tempfile.TemporaryDirectory(dir=work) as name:
         src, out = Path(name, "src"), Path(name, "out")
         src.mkdir()
-        _child("write", layout, str(src), str(rows), str(seed))
-        told = _child("convert", layout, str(src), str(out))
+        ran(_HERE, "write", layout, str(src), str(rows), str(seed))
+        told = ran(_HERE, "convert", layout, str(src), str(out))
         found: dict[str, Any] = json.loads(told.splitlines()[-1])
         sizes = {"source_mib": _mib(src), "written_mib": _mib(out)}
     return {"layout": layout, "rows_read": rows, **sizes, "rows_per_second": rows / found["seconds"]} | found
-
-
-def _child(*arguments: str) -> str:
-    root = str(Path(__file__).resolve().parents[1])
-    code = "import sys; from benchmarks.adapters import run_child; run_child(*sys.argv[1:])"
-    command = [sys.executable, "-c", code, *arguments]
-    environment = os.environ | {"PYTHONPATH": root}
-    return subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
 
 
 def run_child(step: str, layout: str, *arguments: str) -> None:
@@ -116,9 +109,7 @@ def main() -> None:
         f"{found['source_mib']:,.0f} MiB, in {found['seconds']:.1f} s ({speed}); peak {found['peak_mib']:,.0f} MiB; "
         f"{found['rows']['events']:,} events, {found['written_mib']:,.0f} MiB written; {rejected:,} rows rejected"
     )
-    staged = options.out.with_name(f".{options.out.name}.staged")
-    staged.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    staged.replace(options.out)
+    write_json(options.out, found)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,11 @@ from typing import Any
 
 from benchmarks.ingest import write_dataset
 from benchmarks.processes import now, start, watched
+from components.json_file import write_json
 
 _CONFIG = Path(__file__).resolve().parents[1] / "pipelines" / "configs" / "kuaisar.yaml"
 _LAST = "Transform"
+_SHOWN = ("BehaviorExampleGen", "StatisticsGen", _LAST)
 
 
 def run_child(path: str, root: str, workers: str, last: str) -> None:
@@ -82,9 +84,6 @@ def as_row(run: dict[str, Any]) -> str:
     )
 
 
-_SHOWN = ("BehaviorExampleGen", "StatisticsGen", _LAST)
-
-
 def main() -> None:
     """Prints a table and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -102,9 +101,7 @@ def main() -> None:
             for run in measure(int(size), options.workers, options.seed, Path(name)):
                 print(as_row(run), flush=True)
                 runs.append(run)
-                staged = options.out.with_name(f".{options.out.name}.staged")
-                staged.write_text(json.dumps(runs, indent=2) + "\n", encoding="utf-8")
-                staged.replace(options.out)
+                write_json(options.out, {"runs": runs})
 
 
 if __name__ == "__main__":

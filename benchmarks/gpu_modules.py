@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.random_ranker import Sizes, random_seminar
+from benchmarks.random_ranker import Sizes, served_seminar
 from seminar_tf.config import ModelConfig, PipelineConfig, RetrievalConfig
 from seminar_tf.features import names
 from seminar_tf.features.vocabulary import FeatureSizes
@@ -28,7 +28,6 @@ import tensorflow as tf
 
 from seminar_tf.layers.distinct import static_shapes
 from seminar_tf.models.seminar import Seminar
-from seminar_tf.retrieval.served import prepare
 
 _TASK = "click"
 
@@ -39,10 +38,7 @@ def make_model(sizes: Sizes, tables: str, search: str, seed: int) -> Seminar:
     model = ModelConfig(serving_history_length=sizes.length, top_k=sizes.top_k, dim=sizes.dim, heads=sizes.heads)
     config = PipelineConfig(name="random", model=model, retrieval=retrieval)
     rows = FeatureSizes(items=sizes.items, queries=sizes.queries, tokens=10, attributes=60)
-    made = random_seminar(rows, seed, config, (_TASK,))
-    made(request_batch(sizes, 1, seed))
-    prepare(made, retrieval, seed)
-    return made
+    return served_seminar(rows, seed, config, (_TASK,))
 
 
 def request_batch(sizes: Sizes, requests: int, seed: int) -> dict[str, np.ndarray]:
@@ -98,7 +94,7 @@ def write(folder: Path, sizes: Sizes, tables: str, search: str, batches: list[in
         stem = folder / f"{way}-{requests}"
         stem.with_suffix(".hlo").write_bytes(module)
         np.savez(stem.with_suffix(".npz"), logits=logits.numpy(), **_numbered(given))
-        if held is not None and not all(map(np.array_equal, held, captured)):
+        if held is not None and not all(np.array_equal(a, b) for a, b in zip(held, captured, strict=True)):
             raise RuntimeError(f"{way}: the graph of {requests} requests captures other values than the one before.")
         held = captured
         np.savez(folder / f"{way}.npz", **_numbered(captured))

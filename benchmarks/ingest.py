@@ -26,7 +26,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import start, watched
+from benchmarks.processes import ran, start, watched
+from components.json_file import write_json
 
 OURS, RIVAL = "BehaviorExampleGen", "row-wise Beam"
 _NOW_MS = 1_800_000_000_000
@@ -106,8 +107,7 @@ def measure(pipeline: str, path: Path, partitions: int = 16, workers: int = 1, w
 def write_dataset(folder: Path, events: int, seed: int, skew: float = 0.0) -> Path:
     """Writes a dataset in a process of its own and returns its folder."""
     path = folder / f"events-{events}"
-    if start(_HERE, "write", str(path), str(events), str(seed), str(skew)).wait():
-        raise RuntimeError(f"writing {path} failed; see above.")
+    ran(_HERE, "write", str(path), str(events), str(seed), str(skew))
     return path
 
 
@@ -209,9 +209,7 @@ def main() -> None:
         else:
             events = int(options.events or 2e7)
             found = large(events, options.partitions, options.workers, options.seed, work, options.skew)
-    staged = out.with_name(f".{out.name}.staged")
-    staged.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    staged.replace(out)
+    write_json(out, found)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,19 @@ def start(module: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
+def ran(module: str, *arguments: str) -> str:
+    """What `run_child(*arguments)` of a module prints in a process of its own.
+
+    Raises:
+      RuntimeError: it failed.
+    """
+    child = start(module, *arguments)
+    told, _ = child.communicate()
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(arguments)}: ended with exit status {child.returncode}; see above.")
+    return told
+
+
 def watched(child: subprocess.Popen[str]) -> tuple[str, int]:
     """Waits for a process.
 

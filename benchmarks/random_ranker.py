@@ -87,6 +87,15 @@ def random_model(
     return make_ranker(config.model, sizes, tasks, tables, features, seed, train, categories=categories)
 
 
+def served_seminar(sizes: FeatureSizes, seed: int, config: PipelineConfig, tasks: tuple[str, ...] = TASKS) -> Seminar:
+    """A random SEMINAR with its tables as `config.retrieval` serves them."""
+    model = random_seminar(sizes, seed, config, tasks)
+    # Keras makes what is left of the variables at the first call.
+    model(_batch())
+    prepare(model, config.retrieval, seed)
+    return model
+
+
 @dataclass(frozen=True)
 class Sizes:
     """Sizes of an exported random model.
@@ -139,10 +148,7 @@ def exported(folder: Path, sizes: Sizes, tables: str, seed: int) -> Path:
         serving=ServingConfig(warmup_candidates=tuple(sorted({1, sizes.candidates}))),
     )
     rows = feature_sizes(transform, config.features)
-    model = random_seminar(rows, seed, config)
-    # Keras makes what is left of the variables at the first call.
-    model(_batch())
-    prepare(model, config.retrieval, seed)
+    model = served_seminar(rows, seed, config)
     counts = np.zeros(rows.items, np.int64)
     export_ranker(model, transform, config, TASKS, saved, item_count=counts)
     note.write_text(json.dumps(made), encoding="utf-8")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ import seminar_tf  # noqa: F401  (settles Keras before TensorFlow loads)
 # isort: split
 import tensorflow as tf
 
+from components.json_file import write_json
 from seminar_tf.config import DataConfig
 from seminar_tf.data.examples import bytes_feature, float_feature, int_feature, segment_examples, serialize
 from seminar_tf.data.sequences import Segments, build_segments
@@ -172,9 +172,7 @@ def main() -> None:
         f"The second row is measured on {options.sample} users ({found['target_bytes_measured']:,} bytes) and scaled "
         f"to {options.users:,}."
     )
-    staged = options.out.with_name(f".{options.out.name}.staged")
-    staged.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    staged.replace(options.out)
+    write_json(options.out, found)
 
 
 if __name__ == "__main__":

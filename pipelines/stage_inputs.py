@@ -74,14 +74,13 @@ def trainer_part(config: PipelineConfig, stage: str) -> PipelineConfig:
       config: the whole configuration.
       stage: `psu` or `seminar`.
     """
-    # Pretraining knows nothing of rankers: all of them start from one PSU.
-    pretrained = dataclasses.replace(config.model, ranker=SEMINAR, rivals=RivalsConfig())
     if stage == "psu":
         return PipelineConfig(
             root="",
             seed=config.seed,
             features=config.features,
-            model=pretrained,
+            # Pretraining knows nothing of rankers: all of them start from one PSU.
+            model=dataclasses.replace(config.model, ranker=SEMINAR, rivals=RivalsConfig()),
             psu=config.psu,
             continuous=config.continuous,
         )

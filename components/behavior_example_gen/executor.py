@@ -19,7 +19,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from components.behavior_example_gen import road, writing
 from components.behavior_example_gen.packing import unpack
 from seminar_tf.data import dead_letter
-from seminar_tf.data.erasure import OLDEST_MS
+from seminar_tf.data.retention import OLDEST_MS
 from seminar_tf.features import names
 
 logger = logging.getLogger(__name__)

@@ -25,6 +25,7 @@ from components.behavior_example_gen.reading import (
 from components.behavior_example_gen.segments import ITEM_COUNTS, QUERY_COUNTS, BuildSegments
 from components.behavior_example_gen.settings import IngestSettings
 from seminar_tf.data.erasure import TIMED, Erasure, read_erasure
+from seminar_tf.data.retention import oldest_kept_ms
 from seminar_tf.features import names
 
 
@@ -78,7 +79,7 @@ def plan(path: str, span: int, settings: IngestSettings, now_ms: int) -> Plan:
     inputs = {name: list_inputs(path, name, span) for name in tables}
     rules = state.rules_fingerprint(settings, {name: found.families for name, found in inputs.items()})
     previous = state.find(settings.state_dir, path, span, rules, now_ms) if settings.state_dir else None
-    erasure = read_erasure(path, span, settings.data.retention_days, now_ms)
+    erasure = read_erasure(path, span, oldest_kept_ms(settings.data.retention_days, now_ms))
     return Plan(path, span, settings, now_ms, inputs, erasure, rules, previous)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 import click
 
-from seminar_tf.cli.store_options import store_address, store_options
+from seminar_tf.cli.store_options import existing_store, store_options
 
 
 @click.command("delete-users")
@@ -38,9 +37,7 @@ def command(
         raise click.UsageError("name USERs, or a table with --from: one of the two.")
     if source and until_ms is not None:
         raise click.UsageError("--until-ms goes with USERs; a table has a moment for each user.")
-    if not gateway and kind == "sqlite" and not Path(sqlite_path).exists():
-        # Opening it would make it: a slip of the pen must not look like a deletion.
-        raise click.ClickException(f"there is no store {sqlite_path}. Name it with --sqlite-path.")
+    address = "" if gateway else existing_store(kind, sqlite_path, redis_url)
     from serving.client import ServingError
     from serving.gateway import deletions
     from serving.gateway.client import GatewayClient
@@ -54,7 +51,6 @@ def command(
                 client = stack.enter_context(GatewayClient(gateway, timeout_s=30.0))
                 delete = lambda user, until: client.delete_user(user, until or 0)  # noqa: E731
             else:
-                address = store_address(kind, sqlite_path, redis_url)
                 delete = stack.enter_context(open_store(address, require_durable=not allow_loss)).delete_user
             if source:
                 done = deletions.apply(deletions.read(source), delete)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
-from seminar_tf.cli.store_options import store_address, store_options
+from seminar_tf.cli.store_options import existing_store, store_options
 
 
 @click.command("expire-events")
@@ -31,14 +30,12 @@ def command(
     """
     if (retention_days is None) == (before_ms is None):
         raise click.UsageError("--retention-days, or --before-ms: one of the two.")
-    if kind == "sqlite" and not Path(sqlite_path).exists():
-        raise click.ClickException(f"there is no store {sqlite_path}. Name it with --sqlite-path.")
+    address = existing_store(kind, sqlite_path, redis_url)
     from serving.gateway.events import InvalidEvent, StoreError
     from serving.gateway.store import StoreOptions
     from serving.gateway.stores import open_store
 
     options = StoreOptions(retention_days=retention_days or 0)
-    address = store_address(kind, sqlite_path, redis_url)
     try:
         with open_store(address, options, require_durable=not allow_loss) as store:
             if before_ms and before_ms > store.now_ms():

@@ -60,7 +60,7 @@ def _last_pushed(path: Path) -> tuple[Path, list[Path], int, int | None]:
     from tfx.utils import path_utils
 
     from components.resolvers.lineage import inputs_of, span_of
-    from seminar_tf.data.erasure import OLDEST_MS
+    from seminar_tf.data.retention import OLDEST_MS
 
     store = MetadataStore(metadata.sqlite_metadata_connection_config(str(path)))
     pushed = [a for a in store.get_artifacts_by_type("PushedModel") if "pushed_version" in a.custom_properties]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -32,3 +33,15 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def store_address(kind: str, sqlite_path: str, redis_url: str) -> str:
     """What `serving.gateway.stores.open_store` takes."""
     return f"sqlite:{sqlite_path}" if kind == "sqlite" else redis_url
+
+
+def existing_store(kind: str, sqlite_path: str, redis_url: str) -> str:
+    """The same of a store that must be there.
+
+    Raises:
+      click.ClickException: there is no such file. Opening it would make it: a slip of the pen must not look like a
+        deletion.
+    """
+    if kind == "sqlite" and not Path(sqlite_path).exists():
+        raise click.ClickException(f"there is no store {sqlite_path}. Name it with --sqlite-path.")
+    return store_address(kind, sqlite_path, redis_url)

@@ -16,9 +16,6 @@ from seminar_tf.data.casting import to_canonical
 from seminar_tf.data.dataset import DatasetError, check_schema, find_spans, table_files
 from seminar_tf.data.row_faults import as_mask, blank
 
-_DAY_MS = 86_400_000
-# Custom property of the examples artifact: Erasure.oldest_ms of their ingestion.
-OLDEST_MS = "oldest_ms"
 # Tables whose rows are a user's at a moment.
 TIMED = ("events", "requests")
 
@@ -69,14 +66,13 @@ class Erasure:
         return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def read_erasure(path: str | Path, newest_span: int, retention_days: int, now_ms: int) -> Erasure:
+def read_erasure(path: str | Path, newest_span: int, oldest_ms: int = 0) -> Erasure:
     """Reads the `deletions` tables of all spans up to one.
 
     Args:
       path: dataset folder.
       newest_span: deletions of later spans are not known yet.
-      retention_days: rows older than this many days before `now_ms` are erased; 0 sets no limit.
-      now_ms: the moment of ingestion.
+      oldest_ms: rows before this moment are erased (retention.py); 0 sets no limit.
 
     Raises:
       DatasetError: a file or a row cannot be used. A deletion is never skipped: what it asks for must be done.
@@ -93,13 +89,12 @@ def read_erasure(path: str | Path, newest_span: int, retention_days: int, now_ms
                     "1970, up to which the user's events are deleted), and none is skipped; mend the row."
                 )
             tables.append(rows.append_column("span", pa.array(np.full(rows.num_rows, span, np.int64))))
-    oldest = max(0, now_ms - retention_days * _DAY_MS) if retention_days else 0
     none = np.zeros(0, np.int64)
     if not tables:
-        return Erasure(pa.array([], pa.string()), none, none, oldest)
+        return Erasure(pa.array([], pa.string()), none, none, oldest_ms)
     rows = pa.concat_tables(tables)
     users = columns.strings(rows["user_id"])
     until, span_of = (np.full(len(users.values), np.iinfo(np.int64).min) for _ in range(2))
     np.maximum.at(until, users.codes, columns.integers(rows["timestamp"]))
     np.maximum.at(span_of, users.codes, columns.integers(rows["span"]))
-    return Erasure(users.values.cast(pa.string()), until, span_of, oldest)
+    return Erasure(users.values.cast(pa.string()), until, span_of, oldest_ms)

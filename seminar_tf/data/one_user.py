@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -132,7 +131,7 @@ def user_events(
     """
     spec = describe(path)
     labels = [f"label_{task}" for task in spec.tasks]
-    erasure = dataclasses.replace(read_erasure(path, span, 0, 0), oldest_ms=oldest_ms)
+    erasure = read_erasure(path, span, oldest_ms)
     known, now_ms = KnownIds(known_items), int(time.time() * 1000)
     tables, order = [], 0
     for file in (file for n in spec.spans if n <= span for file in table_files(path, n, "events")):

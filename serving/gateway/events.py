@@ -101,13 +101,8 @@ def tombstone_key(user_id: bytes) -> bytes:
 
 
 def after(batch: Sequence[Stored], until: int | None) -> list[Stored]:
-    """The events of a batch that are later than a deletion; all of them where there was none (None)."""
+    """The events of a batch that are later than a moment, ms since 1970; all of them where it is None."""
     return list(batch) if until is None else [event for event in batch if event.timestamp > until]
-
-
-def since(batch: Sequence[Stored], oldest: int) -> list[Stored]:
-    """The events of a batch that are no older than a moment, ms since 1970."""
-    return [event for event in batch if event.timestamp >= oldest]
 
 
 def text(name: str, value: object, kind: str, empty: bool = False) -> bytes:

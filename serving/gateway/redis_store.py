@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import re
 import threading
 import time
 import zlib
@@ -21,6 +20,7 @@ from typing import Any
 from serving.gateway import chunks, events
 from serving.gateway.chunks import Change, Chunk
 from serving.gateway.events import Event, History, StoreContended, Stored, StoreDamaged
+from serving.gateway.redis_keys import Keys
 from serving.gateway.redis_server import RedisServer
 from serving.gateway.store import Expired, HistoryStore, StoreOptions
 
@@ -52,7 +52,7 @@ class RedisStore(HistoryStore):
           StoreUnavailable: no server answers.
         """
         self.options = options or StoreOptions()
-        self.prefix = prefix
+        self._keys = Keys(prefix)
         # Appends of this process to one user wait here rather than make Redis refuse each other's.
         self._turns = [threading.Lock() for _ in range(64)]
         self._server = RedisServer(url, self.options.timeout_s, prefix, require_durable)
@@ -60,7 +60,7 @@ class RedisStore(HistoryStore):
 
     def append(self, user_id: str, events_: Sequence[Event]) -> int:
         name = events.text("user_id", user_id, "user_id")
-        batch = events.since(events.stored(events_), self.oldest_ms())
+        batch = events.after(events.stored(events_), self.oldest_ms() - 1)
         return self._in_turn(user_id, name, lambda: self._try_append(name, batch)) if batch else 0
 
     def history(self, user_id: str, limit: int) -> History:
@@ -69,7 +69,7 @@ class RedisStore(HistoryStore):
         if wanted <= 0:
             return events.NO_HISTORY
         # One command, hence one moment: head and chunks belong together.
-        found = self._ask(lambda: self._redis.hgetall(self._keys(name)[0]))
+        found = self._ask(lambda: self._redis.hgetall(self._keys.of(name)[0]))
         numbers = self._ask(lambda: chunks.needed(chunks.unpack_head(found.get(_HEAD)), wanted))
         packed = [found.get(b"%d" % number) for number in numbers]
         history = chunks.newest(self._ask(lambda: chunks.unpack_history(packed)), wanted)
@@ -82,13 +82,12 @@ class RedisStore(HistoryStore):
 
     def expire(self, before_ms: int) -> Expired:
         until = events.timestamp("before_ms", before_ms) - 1
-        start, end = (b"%s:{" % self.prefix.encode(), b"}:pairs")
         found = Expired()
-        keys = self._redis.scan_iter(match=_escaped(start) + b"*" + _escaped(end), count=_SCANNED_AT_ONCE)
+        keys = self._redis.scan_iter(match=self._keys.pattern, count=_SCANNED_AT_ONCE)
         contended = []
         # A scan may bring a key twice; the second time nothing is left to do.
         while (key := self._ask(lambda: next(keys, None))) is not None:
-            name = key[len(start) : -len(end)]
+            name = self._keys.user_of(key)
             try:
                 found = self._expire_user(found, name, until)
             except StoreContended:
@@ -102,7 +101,7 @@ class RedisStore(HistoryStore):
         """One user of `expire`; raises StoreContended where other writers do not let it come to it."""
         user_id = name.decode("utf-8")
         try:
-            gone = self._in_turn(user_id, name, partial(self._try_delete, name, until, remember=False))
+            gone = self._in_turn(user_id, name, partial(self._try_expire, name, until))
         except StoreDamaged:
             return replace(found, users=found.users + 1, damaged=(*found.damaged, user_id))
         return replace(found, users=found.users + 1, events=found.events + gone)
@@ -113,15 +112,6 @@ class RedisStore(HistoryStore):
 
     def close(self) -> None:
         self._server.close()
-
-    def _keys(self, user_id: bytes) -> tuple[bytes, bytes, bytes]:
-        """Hashes of a user: head and pairs by chunk; event_ids by chunk; digest by event_id. One slot of a cluster."""
-        start = b"%s:{%s}:" % (self.prefix.encode(), user_id)
-        return start + b"pairs", start + b"ids", start + b"events"
-
-    def _tombstone(self, user_id: bytes) -> bytes:
-        """Key of the moment until which a user is deleted; it does not hold the user's id."""
-        return b"%s:deleted:%s" % (self.prefix.encode(), events.tombstone_key(user_id).hex().encode())
 
     def _in_turn(self, user_id: str, name: bytes, attempt: Callable[[], int]) -> int:
         """Attempts a change of one user until no other writer comes between.
@@ -147,10 +137,10 @@ class RedisStore(HistoryStore):
 
     def _try_append(self, user_id: bytes, batch: list[Stored]) -> int:
         """One attempt; a WatchError says that another change of the user came between."""
-        pairs, _, known = self._keys(user_id)
+        pairs, _, known = self._keys.of(user_id)
         with self._redis.pipeline() as pipe:
-            pipe.watch(pairs, self._tombstone(user_id))
-            deletion = pipe.get(self._tombstone(user_id))
+            pipe.watch(pairs, self._keys.tombstone(user_id))
+            deletion = pipe.get(self._keys.tombstone(user_id))
             batch = events.after(batch, None if deletion is None else int(deletion))
             if not batch:
                 return 0
@@ -166,7 +156,7 @@ class RedisStore(HistoryStore):
 
     def _write(self, pipe: Any, user_id: bytes, change: Change) -> None:
         """Puts a change's commands in a MULTI."""
-        pairs, ids, known = self._keys(user_id)
+        pairs, ids, known = self._keys.of(user_id)
         for number, chunk in change.put.items():
             pipe.hset(pairs, b"%d" % number, chunks.pack_pairs(chunk))
             pipe.hset(ids, b"%d" % number, chunks.pack_ids(chunk))
@@ -178,41 +168,50 @@ class RedisStore(HistoryStore):
             pipe.hdel(known, *change.forgotten)
         pipe.hset(pairs, _HEAD, chunks.pack_head(change.head))
 
-    def _try_delete(self, user_id: bytes, until: int | None, remember: bool = True) -> int:
-        """One attempt; a WatchError says that another change of the user came between.
-
-        Args:
-          user_id: whose events.
-          until: events up to then go; None takes all, and now for the moment.
-          remember: leave a tombstone.
-
-        Returns:
-          Events that went; with None, whether there were any.
-        """
-        keys, tombstone = self._keys(user_id), self._tombstone(user_id)
+    def _try_delete(self, user_id: bytes, until: int | None) -> int:
+        """One attempt; a WatchError says that another change of the user came between."""
+        keys, tombstone = self._keys.of(user_id), self._keys.tombstone(user_id)
         with self._redis.pipeline() as pipe:
-            load = partial(self._load, pipe, user_id=user_id)
             pipe.watch(keys[0], tombstone)
-            change = None
+            change = Change([])
             if until is None:
-                deleted = int(pipe.exists(*keys) > 0)
+                deleted = bool(pipe.exists(*keys))
                 until = max(self.now_ms(), self._newest(pipe, user_id))
             else:
-                with self._one_moment(pipe, keys[0]):
-                    change = chunks.remove(chunks.unpack_head(pipe.hget(keys[0], _HEAD)), load, until)
-                deleted = len(change.forgotten)
-                if not deleted and not remember:
-                    return 0
+                change = self._without(pipe, user_id, until)
+                deleted = bool(change.forgotten)
             before = pipe.get(tombstone)
             pipe.multi()
-            if change is not None and change.head:
-                self._write(pipe, user_id, change)
-            else:
-                pipe.delete(*keys)
-            if remember:
-                pipe.set(tombstone, until if before is None else max(until, int(before)))
+            self._write_or_delete(pipe, user_id, change)
+            pipe.set(tombstone, until if before is None else max(until, int(before)))
             pipe.execute()
-        return deleted
+        return int(deleted)
+
+    def _try_expire(self, user_id: bytes, until: int) -> int:
+        """One attempt, as `_try_delete`, but without a tombstone; the number of events that went."""
+        with self._redis.pipeline() as pipe:
+            pipe.watch(self._keys.of(user_id)[0])
+            change = self._without(pipe, user_id, until)
+            if change.forgotten:
+                pipe.multi()
+                self._write_or_delete(pipe, user_id, change)
+                pipe.execute()
+        return len(change.forgotten)
+
+    def _without(self, pipe: Any, user_id: bytes, until: int) -> Change:
+        """What it takes to remove a watched user's events up to a moment."""
+        pairs = self._keys.of(user_id)[0]
+        with self._one_moment(pipe, pairs):
+            return chunks.remove(
+                chunks.unpack_head(pipe.hget(pairs, _HEAD)), partial(self._load, pipe, user_id=user_id), until
+            )
+
+    def _write_or_delete(self, pipe: Any, user_id: bytes, change: Change) -> None:
+        """Puts a change's commands in a MULTI; those that take the user away where no event is left."""
+        if change.head:
+            self._write(pipe, user_id, change)
+        else:
+            pipe.delete(*self._keys.of(user_id))
 
     @staticmethod
     @contextlib.contextmanager
@@ -229,27 +228,22 @@ class RedisStore(HistoryStore):
     def _newest(self, pipe: Any, user_id: bytes) -> int:
         """The moment of a user's newest event; 0 where there is none, or in a damaged history: it goes too."""
         try:
-            head = chunks.unpack_head(pipe.hget(self._keys(user_id)[0], _HEAD))
+            head = chunks.unpack_head(pipe.hget(self._keys.of(user_id)[0], _HEAD))
             return self._load(pipe, head[-1].number, user_id)[-1].timestamp
         except (chunks.DamagedHistory, IndexError):
             return 0
 
     def _load(self, pipe: Any, number: int, user_id: bytes) -> Chunk:
         """A chunk of a user."""
-        pairs, ids, _ = self._keys(user_id)
+        pairs, ids, _ = self._keys.of(user_id)
         field = b"%d" % number
         return chunks.unpack_chunk(pipe.hget(pairs, field), pipe.hget(ids, field))
 
     def _plan(self, pipe: Any, user_id: bytes, batch: list[Stored]) -> tuple[list[Stored], Change]:
         """The events that are new, and what they change; reads one command after the other."""
-        pairs, _, known = self._keys(user_id)
+        pairs, _, known = self._keys.of(user_id)
         head = chunks.unpack_head(pipe.hget(pairs, _HEAD))
         digests = pipe.hmget(known, [event.event_id for event in batch]) if head else [None] * len(batch)
         new = events.unknown(batch, digests)
         options, load = self.options, partial(self._load, pipe, user_id=user_id)
         return new, chunks.insert(head, load, new, options.max_history, options.chunk_size, options.tail_size)
-
-
-def _escaped(part: bytes) -> bytes:
-    """A part of a key as SCAN's patterns want it."""
-    return re.sub(rb"([\\*?\[\]])", rb"\\\1", part)

@@ -69,7 +69,7 @@ class SQLiteStore(HistoryStore):
 
     def append(self, user_id: str, events_: Sequence[Event]) -> int:
         name = events.text("user_id", user_id, "user_id")
-        job = _Job(name, events.since(events.stored(events_), self.oldest_ms()))
+        job = _Job(name, events.after(events.stored(events_), self.oldest_ms() - 1))
         if not job.batch:
             return 0
         with self._mutex:
@@ -115,9 +115,7 @@ class SQLiteStore(HistoryStore):
                     (events.tombstone_key(name), until),
                 )
             if deleted:
-                # The log still has the user's old pages: write it back and empty it. While a reader keeps that from
-                # being done, it is left to the next checkpoint.
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._empty_log(db)
         return deleted
 
     def expire(self, before_ms: int) -> Expired:
@@ -140,14 +138,15 @@ class SQLiteStore(HistoryStore):
                     # One damaged history must not keep the others'.
                     gone, damaged = self._expire_one_by_one(names, until)
                 found = replace(found, events=found.events + gone, damaged=found.damaged + damaged)
-        # Also where an earlier call was killed before this: the log still has the old pages.
+        # Also where nothing was deleted now: an earlier call may have been killed before this.
         with self._file.connection() as db:
-            busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
-            _LOG.warning(
-                "%s: readers keep its log; deleted events leave that with the next checkpoint", self._file.path
-            )
+            self._empty_log(db)
         return found
+
+    def _empty_log(self, db: sqlite3.Connection) -> None:
+        """Writes SQLite's log back and empties it: it still has the pages of what was deleted."""
+        if db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            _LOG.warning("%s: readers keep its log; deleted events leave it at the next checkpoint.", self._file.path)
 
     def _expire_users(self, names: Sequence[bytes], until: int) -> int:
         """Deletes some users' events up to a moment, in one transaction; the number of events."""

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from seminar_tf.data.retention import oldest_kept_ms
 from serving.gateway.events import Event, History
-
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -148,8 +147,7 @@ class HistoryStore(abc.ABC):
 
     def oldest_ms(self) -> int:
         """The moment, ms since 1970, before which events are neither seen nor taken in."""
-        days = self.options.retention_days
-        return max(0, self.now_ms() - days * _DAY_MS) if days else 0
+        return oldest_kept_ms(self.options.retention_days, self.now_ms())
 
     @staticmethod
     def now_ms() -> int:

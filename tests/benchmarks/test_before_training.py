@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -43,15 +44,13 @@ def test_memory_is_that_of_all_processes_below(tmp_path: Path, monkeypatch: pyte
     code = "import sys; sys.path.insert(0, sys.argv[1]); import holder; holder.run_child(sys.argv[2])"
     peaks = {}
     for depth in ("0", "1"):
-        child = processes.subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path), depth], stdout=processes.subprocess.PIPE, text=True
-        )
+        child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), depth], stdout=subprocess.PIPE, text=True)
         told, peaks[depth] = processes.watched(child)
         assert json.loads(told) == {"held": 60 << 20}
     assert peaks["1"] - peaks["0"] > 55 << 20
 
 
 def test_a_process_that_fails_is_an_error() -> None:
-    child = processes.subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"], stdout=-1, text=True)
+    child = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"], stdout=subprocess.PIPE, text=True)
     with pytest.raises(RuntimeError, match="exit status 3"):
         processes.watched(child)

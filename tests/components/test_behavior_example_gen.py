@@ -13,7 +13,7 @@ from components.behavior_example_gen.packing import pack, unpack
 from components.behavior_example_gen.settings import files_fingerprint
 from seminar_tf.config import DataConfig, FeatureConfig
 from seminar_tf.data.dataset import DatasetError, describe
-from seminar_tf.data.erasure import OLDEST_MS
+from seminar_tf.data.retention import OLDEST_MS
 from tests.components.ingest_helpers import ingest, read_split
 from tests.components.ingest_tables import EVENTS, ITEMS, NOW_MS, REQUESTS, USERS, event, png, write
 

@@ -13,6 +13,7 @@ import pytest
 from seminar_tf.data.dataset import DatasetError
 from seminar_tf.data.erasure import read_erasure
 from seminar_tf.data.rejection import rejected_rows
+from seminar_tf.data.retention import oldest_kept_ms
 
 SCHEMA = pa.schema([("user_id", pa.string()), ("timestamp", pa.int64())])
 DAY = 86_400_000
@@ -32,7 +33,7 @@ def test_equals_an_oracle(seed: int, days: int, tmp_path: Path) -> None:
     for span, rows in enumerate(asked, 1):
         deletions(tmp_path, span, rows)
     now = 9 * DAY
-    erasure = read_erasure(tmp_path, 2, days, now)
+    erasure = read_erasure(tmp_path, 2, oldest_kept_ms(days, now))
     users = [None if rng.random() < 0.1 else f"u{rng.integers(8)}" for _ in range(200)]
     moments = [None if rng.random() < 0.1 else int(rng.integers(10 * DAY)) for _ in range(200)]
     spans = rng.integers(1, 4, 200)
@@ -54,14 +55,14 @@ def test_equals_an_oracle(seed: int, days: int, tmp_path: Path) -> None:
 
 def test_nothing_to_erase(tmp_path: Path) -> None:
     (tmp_path / "span-1").mkdir()
-    erasure = read_erasure(tmp_path, 1, 0, DAY)
+    erasure = read_erasure(tmp_path, 1)
     assert not erasure
     assert erasure.rows(pa.array(["u"]), pa.array([5])).tolist() == [False]
-    assert read_erasure(tmp_path, 1, 1, 5 * DAY)
+    assert read_erasure(tmp_path, 1, 4 * DAY)
 
 
 @pytest.mark.parametrize("row", [(None, 5), (" ", 5), ("u", None)])
 def test_a_deletion_is_never_skipped(row: tuple[str | None, int | None], tmp_path: Path) -> None:
     deletions(tmp_path, 1, [("fine", 1), row])
     with pytest.raises(DatasetError, match=r"p\.parquet: row 1 lacks its user_id or timestamp"):
-        read_erasure(tmp_path, 1, 0, DAY)
+        read_erasure(tmp_path, 1)

@@ -6,8 +6,6 @@ import re
 from types import SimpleNamespace
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -37,7 +35,7 @@ from seminar_tf.models.warm_start import WarmStartError
 from seminar_tf.training.calibration_plot import HEIGHT, WIDTH
 from seminar_tf.training.records import RecordError
 from seminar_tf.training.requests import load_users
-from serving.skew import check_skew
+from tests.pipelines.skew_helpers import skew_of, write_raw
 from tests.training.corpus import ITEMS, QUERIES, make_users, write_records, write_segments
 
 WORDS, ATTRIBUTES = 12, 6
@@ -350,34 +348,6 @@ def test_a_warm_start_from_another_architecture_is_refused_or_cold(trained):
     )
     with pytest.raises(WarmStartError, match="numeric item columns were none and are price"):
         common.trainer_inputs(arguments, "psu")
-
-
-def write_raw(path, users):
-    """The canonical tables that the random dataset would have come from."""
-    events, people = [], []
-    for user in users:
-        name = user.user_id.decode()
-        people.append({"user_id": name, "attributes": [f"a={a - 1}" for a in user.attributes]})
-        for item, query, moment in user.pairs:
-            text = None if query < names.FIRST_QUERY_ID else f"  query   {query - names.FIRST_QUERY_ID} "
-            row = {"user_id": name, "timestamp": moment, "kind": "search" if text else "browse", "query": text}
-            events.append({**row, "item_id": f"item-{item - 1}", "action": "click"})
-    events.append({**events[0], "item_id": "rejected"})
-    events.append(dict(events[3]))
-    tables = {"events": events, "users": people, "items": [{"item_id": f"item-{n}"} for n in range(ITEMS)]}
-    for table, rows in tables.items():
-        folder = path / "span-1" / table
-        folder.mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(rows), folder / "part-0.parquet")
-
-
-def skew_of(trained, path, oldest_ms=0):
-    files = {
-        split: sorted(map(str, (trained / "examples" / f"Split-{split}").glob("*"))) for split in names.SEGMENT_SPLITS
-    }
-    return check_skew(
-        trained / "seminar" / "model" / "Format-Serving", files, path, span=1, requests=8, oldest_ms=oldest_ms
-    )
 
 
 def test_both_roads_give_the_same_features_and_scores(trained, tmp_path):

@@ -82,12 +82,12 @@ def test_no_server_is_unavailable(tmp_path):
 def test_foreign_and_damaged_keys_are_told(server, admin):
     with RedisStore(server.url) as store:
         store.append("u", [Event("e", "i", "", 1)])
-        pairs = store._keys(b"u")[0]
+        pairs = store._keys.of(b"u")[0]
         admin.hdel(pairs, "0")
         for call in (lambda: store.history("u", 1), lambda: store.append("u", [Event("f", "i", "", 2)])):
             with pytest.raises(StoreError, match="damaged"):
                 call()
-        admin.set(store._keys(b"v")[0], "a string")
+        admin.set(store._keys.of(b"v")[0], "a string")
         with pytest.raises(StoreError, match="refuses: WRONGTYPE"):
             store.history("v", 1)
 
@@ -109,7 +109,7 @@ def test_an_append_that_others_come_before_is_done_again(server, admin, monkeypa
         monkeypatch.setattr(
             other,
             "_plan",
-            lambda *args: (admin.hset(args and other._keys(b"u")[0], "x", "y"), RedisStore._plan(other, *args))[1],
+            lambda *args: (admin.hset(args and other._keys.of(b"u")[0], "x", "y"), RedisStore._plan(other, *args))[1],
         )
         with pytest.raises(StoreUnavailable, match="other writers of user 'u' came first"):
             other.append("u", [Event("late", "i", "", 5)])
