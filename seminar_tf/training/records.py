@@ -7,7 +7,8 @@ index arithmetic (training/windows.py).
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -172,13 +173,18 @@ def read_segments(files: Sequence[str], tasks: Sequence[str]) -> Iterable[Segmen
       Segments of at most PARSE_BATCH users, as NumPy arrays.
     """
     dataset = record_dataset(files).batch(PARSE_BATCH)
-
-    @tf.autograph.experimental.do_not_convert
-    def parse(batch: tf.Tensor) -> Segments:
-        return parse_segments(batch, tasks)
-
-    dataset = dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.map(_parser(tuple(tasks)), num_parallel_calls=tf.data.AUTOTUNE)
     yield from dataset.prefetch(2).as_numpy_iterator()
+
+
+@lru_cache
+def _parser(tasks: tuple[str, ...]) -> Callable[[tf.Tensor], Segments]:
+    """`parse_segments`, traced once for all that is read: for small data, tracing is most of the reading."""
+    signature = [tf.TensorSpec([None], tf.string)]
+    traced: Callable[[tf.Tensor], Segments] = tf.function(
+        lambda batch: parse_segments(batch, tasks), input_signature=signature, autograph=False
+    )
+    return traced
 
 
 def concatenate(parts: Sequence[Segments]) -> Segments:
