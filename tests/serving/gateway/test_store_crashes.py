@@ -1,15 +1,17 @@
-"""SIGKILL of the appending process, and of redis-server: what was acknowledged is there, once, in order."""
+"""SIGKILL of the appending process, and of redis-server: what was acknowledged is there, once, in order. SIGKILL of
+`expire-events`: each history is whole or cut, and the next run cuts the rest."""
 
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
-from serving.gateway.events import StoreUnavailable
+from serving.gateway.events import Event, StoreUnavailable
 from serving.gateway.redis_store import RedisStore
 from serving.gateway.stores import open_store
 from tests.serving.gateway.appender import OPTIONS, USERS, first
@@ -17,6 +19,8 @@ from tests.serving.gateway.redis_server import RedisServer
 from tests.serving.gateway.test_store import expected, pairs
 
 ENDLESS = -1
+# Users of whom the first are cut long before the last.
+EXPIRING = 1500
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -101,6 +105,35 @@ def test_killed_redis_server(tmp_path, seed):
             holds(store, made, done + 1)
     finally:
         server.stop()
+
+
+def test_killed_expiry(address):
+    url, _ = address
+    of_sqlite = ["--store", "sqlite", "--sqlite-path", url.removeprefix("sqlite:")]
+    store_options = of_sqlite if url.startswith("sqlite:") else ["--store", "redis", "--redis-url", url]
+    command = [sys.executable, "-m", "seminar_tf.cli.expire_events", *store_options, "--before-ms", "1000"]
+    users = [f"user{n}" for n in range(EXPIRING)]
+    with open_store(url, OPTIONS) as store:
+        for user in users:
+            store.append(user, [Event(f"{n}", f"i{n}", "", 100 * n) for n in range(20)])
+        whole, cut = list(range(0, 2000, 100)), list(range(1000, 2000, 100))
+
+        def left(some=users):
+            return [store.history(user, 99).timestamps.tolist() for user in some]
+
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while process.poll() is None and cut not in left(users[::50]):
+            pass
+        process.kill()
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL, errors
+        found = left()
+        assert 0 < found.count(cut) < len(users) == found.count(cut) + found.count(whole)
+        again = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert again.returncode == 0, again.stderr
+        # Redis may bring a user twice.
+        assert again.stdout.startswith(f"{10 * found.count(whole)} events deleted; ")
+        assert left() == [cut] * len(users)
 
 
 def test_processes_that_append_to_the_same_users_lose_nothing(address):
