@@ -8,7 +8,7 @@ from prometheus_client import Counter, Histogram
 
 from seminar_tf.cli import gateway as cli
 from serving.gateway import metrics, server
-from tests.serving.deploy_files import compose, containers, one, overlay, table
+from tests.serving.deploy_files import ENVIRONMENT, compose, containers, one, overlay, table
 
 
 def commands():
@@ -24,6 +24,13 @@ def test_the_command_is_understood():
         assert (found["host"], found["port"], found["metrics_port"]) == ("0.0.0.0", 8600, 8601)
         assert (found["kind"], found["redis_url"]) == ("redis", "redis://redis:6379/0")
         assert found["ranker"].endswith("tf-serving:8500") and not found["allow_loss"]
+
+
+def test_compose_passes_on_the_task_and_the_retention():
+    for given, wanted in (({}, ("", 0)), ({"GATEWAY_TASK": "click", "GATEWAY_RETENTION_DAYS": "30"}, ("click", 30))):
+        _, *arguments = compose("compose.yaml", environment=ENVIRONMENT | given)["services"]["gateway"]["command"]
+        found = cli.command.make_context("gateway", arguments).params
+        assert (found["task"], found["retention_days"]) == wanted
 
 
 def test_liveness_asks_for_a_service_that_the_gateway_has():
