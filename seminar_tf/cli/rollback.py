@@ -13,9 +13,11 @@ from seminar_tf.config_io import from_yaml
 @click.option("--config", "config_path", required=True, type=click.Path(), help="Pipeline configuration, YAML.")
 @click.option("--root", help="Folder for all outputs; in place of root.")
 @click.option("--version", type=click.IntRange(1), help="The version to take back; by default the newest.")
-def command(config_path: str, root: str | None, version: int | None) -> None:
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any other key, as the runs had it.")
+def command(config_path: str, root: str | None, version: int | None, overrides: tuple[str, ...]) -> None:
     """Take a pushed version back: servers go to the one before, and no model starts from it (docs/operations.md)."""
-    config = from_yaml(PipelineConfig, config_path, () if root is None else (f"root={root}",))
+    overrides += () if root is None else (f"root={root}",)
+    config = from_yaml(PipelineConfig, config_path, overrides)
     quiet_native_logs()
     from ml_metadata import MetadataStore
     from tfx.orchestration import metadata

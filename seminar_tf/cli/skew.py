@@ -19,15 +19,17 @@ from seminar_tf.config_io import from_yaml
 @click.option("--root", help="Folder for all outputs; in place of root.")
 @click.option("--requests", default=100, show_default=True, type=click.IntRange(1), help="About how many are compared.")
 @click.option("--seed", default=0, show_default=True, help="Of the sample.")
-def command(config_path: str, data: str | None, root: str | None, requests: int, seed: int) -> None:
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any other key, as the runs had it.")
+def command(
+    config_path: str, data: str | None, root: str | None, requests: int, seed: int, overrides: tuple[str, ...]
+) -> None:
     """Take test requests of the last pushed model down both roads, training's and serving's, and compare.
 
     Ends with 1 where a feature or a score differs (docs/operations.md).
     """
     named = {"data.path": data, "root": root}
-    config = from_yaml(
-        PipelineConfig, config_path, tuple(f"{key}={value}" for key, value in named.items() if value is not None)
-    )
+    overrides += tuple(f"{key}={value}" for key, value in named.items() if value is not None)
+    config = from_yaml(PipelineConfig, config_path, overrides)
     quiet_native_logs()
     from pipelines.pipeline import metadata_path
     from serving.skew import check_skew
