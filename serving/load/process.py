@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-_ADDRESS = re.compile(r" is served on (\S+)")
+_ADDRESS = re.compile(r"(?: is served|^listening) on ([^\s,]+)")
 _STOP_S = 30.0
 
 

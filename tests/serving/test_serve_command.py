@@ -85,6 +85,14 @@ def test_it_serves_a_models_config(exported, tmp_path, monkeypatch):
     assert seen == {("a",): 2, ("a", "label"): 1, ("b",): 7, "metrics": 200}
 
 
+def test_a_folder_without_versions_is_not_said_to_be_served(tmp_path, monkeypatch):
+    monkeypatch.setattr(Server, "wait_for_signal", lambda server: None)
+    result = CliRunner().invoke(command, ["--model-dir", str(tmp_path), "--model-name", "later", "--port", "0"])
+    assert result.exit_code == 0, result.output
+    assert "listening on 127.0.0.1:" in result.output and "later not yet served" in result.output
+    assert f"no usable version of every model yet, under {tmp_path}; looking every 1 s" in result.output
+
+
 def test_sigterm_fails_no_call(tmp_path):
     blocking_model.export(tmp_path / "models" / "1")
     pipe = blocking_model.make_pipe(tmp_path)
