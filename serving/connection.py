@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 
 from serving import calls, protos
+from serving.address import check_address
 from serving.retry import Attempts, RetryPolicy
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -84,7 +85,11 @@ def open_channel(address: str, tls: Tls | None = None, transport: Any = grpc) ->
       address: host:port.
       tls: certificates; None speaks plain text.
       transport: grpc or grpc.aio.
+
+    Raises:
+      ValueError: `address` is none.
     """
+    check_address(address)
     if tls is None:
         return transport.insecure_channel(address, options=_OPTIONS)
     credentials = grpc.ssl_channel_credentials(tls.root_certificates, tls.private_key, tls.certificate_chain)
@@ -122,8 +127,6 @@ class Connection:
         Raises:
           ValueError: an argument makes no sense; the message says which.
         """
-        if not address or address.startswith(("http://", "https://")):
-            raise ValueError(f"address is {address!r}, expected host:port such as 127.0.0.1:8500 (for TLS give tls=).")
         self.address = address
         self.model_name = model_name
         self.timeout_s = timeout_s

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from seminar_tf.cli.address import server_address
+
 if TYPE_CHECKING:
     from serving.load.compare import Plan, Row, Variant
     from serving.load.draw import Shape
@@ -30,7 +32,11 @@ def command() -> None:
 @command.command("serving")
 @click.option("--model-dir", type=click.Path(file_okay=False), help="Folder of versions; short for --model ranker=DIR.")
 @click.option("--model", "models", multiple=True, metavar="NAME=DIR", help="A model to compare; may be repeated.")
-@click.option("--address", help="host:port of a running server of the one model; without it servers are started.")
+@click.option(
+    "--address",
+    callback=server_address,
+    help="host:port of a running server of the one model; without it servers are started.",
+)
 @click.option("--model-name", default="ranker", show_default=True, help="The model's name on the server.")
 @click.option("--signature", "signatures", multiple=True, default=("rank_indexed",), show_default=True)
 @click.option("--encoding", "encodings", multiple=True, type=click.Choice(list(_ENCODINGS)), default=("packed",),

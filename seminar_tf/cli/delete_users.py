@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import click
 
+from seminar_tf.cli.address import server_address
 from seminar_tf.cli.store_options import existing_store, store_options
 
 
@@ -16,7 +17,7 @@ from seminar_tf.cli.store_options import existing_store, store_options
     "--from", "source", type=click.Path(exists=True), help="A deletions table, or a dataset's folder of them."
 )
 @click.option("--until-ms", default=None, type=click.IntRange(1), help="Keep the USERs' events after this moment.")
-@click.option("--gateway", default=None, help="Address of a gateway, in place of a store.")
+@click.option("--gateway", callback=server_address, default=None, help="Address of a gateway, in place of a store.")
 @store_options
 def command(
     users: tuple[str, ...],

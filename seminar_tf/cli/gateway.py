@@ -6,11 +6,18 @@ import logging
 
 import click
 
+from seminar_tf.cli.address import server_address
 from seminar_tf.cli.store_options import store_address, store_options
 
 
 @click.command("gateway")
-@click.option("--ranker", default="127.0.0.1:8500", show_default=True, help="Address of TensorFlow Serving's API.")
+@click.option(
+    "--ranker",
+    callback=server_address,
+    default="127.0.0.1:8500",
+    show_default=True,
+    help="Address of TensorFlow Serving's API.",
+)
 @click.option("--model-name", default="ranker", show_default=True, help="Model that ranks.")
 @click.option("--label", default=None, help="Version label to rank with; by default the latest version.")
 @click.option("--task", default="", help="Task that ranks where a request names none; by default the only one.")

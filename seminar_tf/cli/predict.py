@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from seminar_tf.cli.address import server_address
 from seminar_tf.cli.console import native_stderr_to, quiet_native_logs
 from seminar_tf.export.inputs import SCORE_PREFIX, RankRequest, raw_inputs
 
@@ -30,7 +31,9 @@ _SHOWN_PAIRS = 5
 @click.command("predict")
 @click.option("--dataset", required=True, type=click.Path(exists=True, file_okay=False), help="Canonical dataset.")
 @click.option("--model-dir", type=click.Path(file_okay=False), help="Folder of versions, for a server of our own.")
-@click.option("--address", help="host:port of a running server; without it one is started here.")
+@click.option(
+    "--address", callback=server_address, help="host:port of a running server; without it one is started here."
+)
 @click.option("--model-name", default="ranker", show_default=True, help="The model's name on the server.")
 @click.option("--user", "user_id", help="User id; by default a busy user.")
 @click.option("--query", help='What the user types; "" asks for recommendations. Default: the held-out pair\'s query.')

@@ -44,6 +44,9 @@ class GatewayClient:
         Args:
           address: host:port.
           timeout_s: default deadline of a call.
+
+        Raises:
+          ValueError: `address` is none.
         """
         self.address = address
         self.timeout_s = timeout_s

@@ -316,6 +316,9 @@ def test_what_cannot_be_sent_is_not_sent(kind):
     [
         ({"address": ""}, "expected host:port"),
         ({"address": "http://127.0.0.1:8501"}, "expected host:port"),
+        ({"address": "127.0.0.1"}, "expected host:port"),
+        ({"address": "127.0.0.1:99999"}, "expected host:port"),
+        ({"address": "::1:8500"}, "expected host:port"),
         ({"max_attempts": 0}, "max_attempts is 0"),
         ({"backoff_s": -1.0}, "must be 0 or more"),
     ],
