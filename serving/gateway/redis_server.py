@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from serving.gateway import chunks
+from serving.gateway import packing
 from serving.gateway.events import StoreDamaged, StoreError, StoreUnavailable
 
 _LOG = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class RedisServer:
             return call()
         except self.errors.WatchError:
             raise
-        except chunks.DamagedHistory as error:
+        except packing.DamagedHistory as error:
             raise StoreDamaged(f"a history in {self.address} is damaged: {error}") from error
         except (self.errors.ConnectionError, self.errors.TimeoutError) as error:
             raise StoreUnavailable(f"no answer from Redis at {self.address}: {error}") from error

@@ -17,9 +17,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from serving.gateway import chunks, events
-from serving.gateway.chunks import Change, Chunk
+from serving.gateway import chunks, events, packing
+from serving.gateway.chunks import Change
 from serving.gateway.events import Event, History, StoreContended, Stored, StoreDamaged
+from serving.gateway.packing import Chunk
 from serving.gateway.redis_keys import Keys
 from serving.gateway.redis_server import RedisServer
 from serving.gateway.store import Expired, HistoryStore, StoreOptions
@@ -70,9 +71,9 @@ class RedisStore(HistoryStore):
             return events.NO_HISTORY
         # One command, hence one moment: head and chunks belong together.
         found = self._ask(lambda: self._redis.hgetall(self._keys.of(name)[0]))
-        numbers = self._ask(lambda: chunks.needed(chunks.unpack_head(found.get(_HEAD)), wanted))
+        numbers = self._ask(lambda: chunks.needed(packing.unpack_head(found.get(_HEAD)), wanted))
         packed = [found.get(b"%d" % number) for number in numbers]
-        history = chunks.newest(self._ask(lambda: chunks.unpack_history(packed)), wanted)
+        history = chunks.newest(self._ask(lambda: packing.unpack_history(packed)), wanted)
         return chunks.since(history, self.oldest_ms())
 
     def delete_user(self, user_id: str, until_ms: int | None = None) -> bool:
@@ -158,15 +159,15 @@ class RedisStore(HistoryStore):
         """Puts a change's commands in a MULTI."""
         pairs, ids, known = self._keys.of(user_id)
         for number, chunk in change.put.items():
-            pipe.hset(pairs, b"%d" % number, chunks.pack_pairs(chunk))
-            pipe.hset(ids, b"%d" % number, chunks.pack_ids(chunk))
+            pipe.hset(pairs, b"%d" % number, packing.pack_pairs(chunk))
+            pipe.hset(ids, b"%d" % number, packing.pack_ids(chunk))
         if change.drop:
             numbers = [b"%d" % number for number in change.drop]
             pipe.hdel(pairs, *numbers)
             pipe.hdel(ids, *numbers)
         if change.forgotten:
             pipe.hdel(known, *change.forgotten)
-        pipe.hset(pairs, _HEAD, chunks.pack_head(change.head))
+        pipe.hset(pairs, _HEAD, packing.pack_head(change.head))
 
     def _try_delete(self, user_id: bytes, until: int | None) -> int:
         """One attempt; a WatchError says that another change of the user came between."""
@@ -203,7 +204,7 @@ class RedisStore(HistoryStore):
         pairs = self._keys.of(user_id)[0]
         with self._one_moment(pipe, pairs):
             return chunks.remove(
-                chunks.unpack_head(pipe.hget(pairs, _HEAD)), partial(self._load, pipe, user_id=user_id), until
+                packing.unpack_head(pipe.hget(pairs, _HEAD)), partial(self._load, pipe, user_id=user_id), until
             )
 
     def _write_or_delete(self, pipe: Any, user_id: bytes, change: Change) -> None:
@@ -219,7 +220,7 @@ class RedisStore(HistoryStore):
         """Tells a damaged history from one read in part before, in part after another change: that is a WatchError."""
         try:
             yield
-        except chunks.DamagedHistory:
+        except packing.DamagedHistory:
             pipe.multi()
             pipe.exists(pairs)
             pipe.execute()
@@ -228,21 +229,21 @@ class RedisStore(HistoryStore):
     def _newest(self, pipe: Any, user_id: bytes) -> int:
         """The moment of a user's newest event; 0 where there is none, or in a damaged history: it goes too."""
         try:
-            head = chunks.unpack_head(pipe.hget(self._keys.of(user_id)[0], _HEAD))
+            head = packing.unpack_head(pipe.hget(self._keys.of(user_id)[0], _HEAD))
             return self._load(pipe, head[-1].number, user_id)[-1].timestamp
-        except (chunks.DamagedHistory, IndexError):
+        except (packing.DamagedHistory, IndexError):
             return 0
 
     def _load(self, pipe: Any, number: int, user_id: bytes) -> Chunk:
         """A chunk of a user."""
         pairs, ids, _ = self._keys.of(user_id)
         field = b"%d" % number
-        return chunks.unpack_chunk(pipe.hget(pairs, field), pipe.hget(ids, field))
+        return packing.unpack_chunk(pipe.hget(pairs, field), pipe.hget(ids, field))
 
     def _plan(self, pipe: Any, user_id: bytes, batch: list[Stored]) -> tuple[list[Stored], Change]:
         """The events that are new, and what they change; reads one command after the other."""
         pairs, _, known = self._keys.of(user_id)
-        head = chunks.unpack_head(pipe.hget(pairs, _HEAD))
+        head = packing.unpack_head(pipe.hget(pairs, _HEAD))
         digests = pipe.hmget(known, [event.event_id for event in batch]) if head else [None] * len(batch)
         new = events.unknown(batch, digests)
         options, load = self.options, partial(self._load, pipe, user_id=user_id)

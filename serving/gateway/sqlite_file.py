@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from serving.gateway import chunks
+from serving.gateway import packing
 from serving.gateway.events import StoreDamaged, StoreError, StoreUnavailable
 
 SCHEMA_VERSION = 2
@@ -74,7 +74,7 @@ class SQLiteFile:
             yield db
         except sqlite3.OperationalError as error:
             raise StoreUnavailable(f"{self.path}: {error}.") from error
-        except chunks.DamagedHistory as error:
+        except packing.DamagedHistory as error:
             raise StoreDamaged(f"a history in {self.path} is damaged: {error}") from error
         except sqlite3.DatabaseError as error:
             raise StoreError(f"{self.path} is damaged or no SQLite file: {error}.") from error

@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from serving.gateway import chunks, events
-from serving.gateway.chunks import Change, Chunk
+from serving.gateway import chunks, events, packing
+from serving.gateway.chunks import Change
 from serving.gateway.events import Stored
+from serving.gateway.packing import Chunk
 
 # A chunk's key is user << NUMBER_BITS | number: one clustered index, a user's chunks side by side.
 NUMBER_BITS = 20
@@ -18,14 +19,14 @@ def load(db: sqlite3.Connection, user: int, number: int) -> Chunk:
     """A chunk of a user."""
     key = user << NUMBER_BITS | number
     found = db.execute("SELECT pairs, ids FROM chunk WHERE key = ?", (key,)).fetchone()
-    return chunks.unpack_chunk(*found or (None, None))
+    return packing.unpack_chunk(*found or (None, None))
 
 
 def newest(db: sqlite3.Connection, user: int, head: bytes) -> int:
     """The moment of a user's newest event; 0 where the history is damaged, which must not keep it."""
     try:
-        return load(db, user, chunks.unpack_head(head)[-1].number)[-1].timestamp
-    except (chunks.DamagedHistory, IndexError):
+        return load(db, user, packing.unpack_head(head)[-1].number)[-1].timestamp
+    except (packing.DamagedHistory, IndexError):
         return 0
 
 
@@ -38,7 +39,7 @@ def delete_all(db: sqlite3.Connection, user: int) -> None:
 
 def delete_until(db: sqlite3.Connection, user: int, head: bytes, until: int) -> int:
     """Deletes what is no later than `until`; the number of events."""
-    change = chunks.remove(chunks.unpack_head(head), partial(load, db, user), until)
+    change = chunks.remove(packing.unpack_head(head), partial(load, db, user), until)
     if not change.head:
         delete_all(db, user)
     elif change.forgotten:
@@ -55,12 +56,12 @@ def unknown(db: sqlite3.Connection, user: int, batch: list[Stored]) -> list[Stor
 
 def apply(db: sqlite3.Connection, user: int, new: list[Stored], change: Change) -> None:
     low = user << NUMBER_BITS
-    rows = [(low | n, chunks.pack_pairs(chunk), chunks.pack_ids(chunk)) for n, chunk in change.put.items()]
+    rows = [(low | n, packing.pack_pairs(chunk), packing.pack_ids(chunk)) for n, chunk in change.put.items()]
     db.executemany("INSERT OR REPLACE INTO chunk VALUES (?, ?, ?)", rows)
     db.executemany("DELETE FROM chunk WHERE key = ?", [(low | number,) for number in change.drop])
     db.executemany("INSERT INTO event VALUES (?, ?, ?)", [(user, event.event_id, event.digest) for event in new])
     db.executemany("DELETE FROM event WHERE user = ? AND event_id = ?", [(user, gone) for gone in change.forgotten])
-    db.execute("UPDATE user SET head = ? WHERE user = ?", (chunks.pack_head(change.head), user))
+    db.execute("UPDATE user SET head = ? WHERE user = ?", (packing.pack_head(change.head), user))
 
 
 def by_events(users: Sequence[tuple[int, bytes, bytes]], until: int, size: int) -> Iterator[list[bytes]]:
@@ -75,8 +76,8 @@ def by_events(users: Sequence[tuple[int, bytes, bytes]], until: int, size: int) 
     held = 0
     for _, name, packed in users:
         try:
-            head = chunks.unpack_head(packed)
-        except chunks.DamagedHistory:
+            head = packing.unpack_head(packed)
+        except packing.DamagedHistory:
             names.append(name)
             continue
         if head and head[0].first[0] <= until:

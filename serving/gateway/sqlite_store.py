@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from serving.gateway import chunks, events
+from serving.gateway import chunks, events, packing
 from serving.gateway import sqlite_rows as rows
 from serving.gateway.events import Event, EventConflict, History, Stored, StoreDamaged, StoreError, StoreUnavailable
 from serving.gateway.sqlite_file import SQLiteFile
@@ -89,11 +89,11 @@ class SQLiteStore(HistoryStore):
             row = db.execute("SELECT user, head FROM user WHERE user_id = ?", (name,)).fetchone()
             if row is None or wanted <= 0:
                 return events.NO_HISTORY
-            numbers = chunks.needed(chunks.unpack_head(row[1]), wanted)
+            numbers = chunks.needed(packing.unpack_head(row[1]), wanted)
             keys = [row[0] << rows.NUMBER_BITS | number for number in numbers]
             marks = ",".join("?" * len(keys))
             found = dict(db.execute(f"SELECT key, pairs FROM chunk WHERE key IN ({marks})", keys).fetchall())
-            history = chunks.unpack_history([found.get(key) for key in keys])
+            history = packing.unpack_history([found.get(key) for key in keys])
         return chunks.since(chunks.newest(history, wanted), self.oldest_ms())
 
     def delete_user(self, user_id: str, until_ms: int | None = None) -> bool:
@@ -213,7 +213,7 @@ class SQLiteStore(HistoryStore):
         deletion = db.execute("SELECT until FROM tombstone WHERE key = ?", (events.tombstone_key(user_id),)).fetchone()
         batch = events.after(batch, deletion and deletion[0])
         row = db.execute("SELECT user, head FROM user WHERE user_id = ?", (user_id,)).fetchone()
-        head = chunks.unpack_head(row[1]) if row else []
+        head = packing.unpack_head(row[1]) if row else []
         new = rows.unknown(db, row[0], batch) if row else batch
         if not new:
             return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving.gateway import chunks
+from serving.gateway import chunks, packing
 from serving.gateway.events import Stored
 
 
@@ -26,10 +26,10 @@ class Memory:
             return self.chunks[number]
 
         change = chunks.insert(self.head, load, events, max_history, 256, 32)
-        self.head = chunks.unpack_head(chunks.pack_head(change.head))
+        self.head = packing.unpack_head(packing.pack_head(change.head))
         assert self.head == change.head
         for number, chunk in change.put.items():
-            self.chunks[number] = chunks.unpack_chunk(chunks.pack_pairs(chunk), chunks.pack_ids(chunk))
+            self.chunks[number] = packing.unpack_chunk(packing.pack_pairs(chunk), packing.pack_ids(chunk))
             assert self.chunks[number] == chunk
         for number in change.drop:
             del self.chunks[number]
@@ -94,7 +94,7 @@ def test_the_cap_drops_whole_chunks_and_names_their_ids():
 
 
 def test_needed_chunks():
-    head = [chunks.Entry(5, 10, (0, b"a")), chunks.Entry(2, 10, (1, b"a")), chunks.Entry(9, 3, (2, b"a"))]
+    head = [packing.Entry(5, 10, (0, b"a")), packing.Entry(2, 10, (1, b"a")), packing.Entry(9, 3, (2, b"a"))]
     found = {limit: chunks.needed(head, limit) for limit in (0, 1, 3, 4, 13, 14, 99)}
     assert found == {0: [], 1: [9], 3: [9], 4: [2, 9], 13: [2, 9], 14: [5, 2, 9], 99: [5, 2, 9]}
 
@@ -102,12 +102,12 @@ def test_needed_chunks():
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b"\x09" + b[1:], lambda b: b[:20]])
 def test_damaged_bytes_are_told(damage):
     chunk = [event(n) for n in range(5)]
-    pairs, ids = chunks.pack_pairs(chunk), chunks.pack_ids(chunk)
-    with pytest.raises(chunks.DamagedHistory):
-        chunks.unpack_chunk(pairs, ids.rpartition(b"\xff")[0])
-    with pytest.raises(chunks.DamagedHistory):
-        chunks.unpack_chunk(damage(pairs[: 9 + 40 + 3]), ids)
-    head = chunks.pack_head([chunks.Entry(1, 5, chunk[0][:2]), chunks.Entry(2, 5, chunk[1][:2])])
+    pairs, ids = packing.pack_pairs(chunk), packing.pack_ids(chunk)
+    with pytest.raises(packing.DamagedHistory):
+        packing.unpack_chunk(pairs, ids.rpartition(b"\xff")[0])
+    with pytest.raises(packing.DamagedHistory):
+        packing.unpack_chunk(damage(pairs[: 9 + 40 + 3]), ids)
+    head = packing.pack_head([packing.Entry(1, 5, chunk[0][:2]), packing.Entry(2, 5, chunk[1][:2])])
     if damage(head) and damage(head) != head[:-1]:
-        with pytest.raises(chunks.DamagedHistory):
-            chunks.unpack_head(damage(head))
+        with pytest.raises(packing.DamagedHistory):
+            packing.unpack_head(damage(head))
