@@ -9,7 +9,8 @@ from typing import Any
 
 from pipelines.experiment.layout import Asked, AskedImpressions, Question, ingestion_folder
 from seminar_tf.config import PipelineConfig
-from seminar_tf.config.experiment import ExperimentConfig, ExperimentDataset, ExperimentRow
+from seminar_tf.config.experiment import ExperimentConfig
+from seminar_tf.config.experiment_parts import ExperimentDataset, ExperimentRow
 from seminar_tf.config_io import ConfigError, check, from_yaml, override
 from seminar_tf.data.dataset import describe, uses_requests
 from seminar_tf.data.generator import PRESETS

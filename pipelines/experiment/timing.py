@@ -12,7 +12,7 @@ from components.json_file import write_json
 from pipelines.experiment.answering import split_requests
 from pipelines.experiment.layout import CANDIDATE_SEED, Asked, Transformed
 from seminar_tf.config import EvaluationConfig
-from seminar_tf.config.experiment import RequestTiming
+from seminar_tf.config.experiment_parts import RequestTiming
 from seminar_tf.evaluation.protocol import assemble
 from seminar_tf.evaluation.saved_model import SavedModelRanker
 from seminar_tf.features import names

@@ -17,7 +17,8 @@ from pipelines.experiment.report import write_report
 from pipelines.experiment.results import ALL, Line, Table, number
 from pipelines.experiment.tables import IMPRESSION_METRICS, IMPRESSIONS, PSR, SliceTable, ranking_table
 from seminar_tf.config import EvaluationConfig
-from seminar_tf.config.experiment import ExperimentConfig, ExperimentDataset, ExperimentRow, Protocol, SearchBudget
+from seminar_tf.config.experiment import ExperimentConfig
+from seminar_tf.config.experiment_parts import ExperimentDataset, ExperimentRow, Protocol, SearchBudget
 
 METRICS = ("ndcg_at_10", "mrr")
 USERS = 60
