@@ -10,9 +10,16 @@ import pyarrow.compute as pc
 
 from seminar_tf.data.attribute_lists import attribute_lists
 from seminar_tf.data.image_features import ImageFeatures
-from seminar_tf.data.rejection import MISSING_ITEM_ID, MISSING_TIMESTAMP, MISSING_USER_ID, PROVENANCE, UNPARSABLE_ROW
-from seminar_tf.data.row_faults import Fault, as_mask, blank, drop_faulty, matches, report_fields
-from seminar_tf.data.validation import Checked
+from seminar_tf.data.masks import as_mask, blank
+from seminar_tf.data.rejection import (
+    MISSING_ITEM_ID,
+    MISSING_TIMESTAMP,
+    MISSING_USER_ID,
+    PROVENANCE,
+    UNPARSABLE_ROW,
+    Checked,
+)
+from seminar_tf.data.row_faults import Fault, drop_faulty, matches, report_fields
 
 _TEXTS = pa.list_(pa.string())
 _LAST_MS = 253_402_300_799_999  # 9999-12-31

@@ -14,8 +14,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from seminar_tf.data.dataset import DatasetError
-from seminar_tf.data.rejection import UNPARSABLE_ROW, rejected_rows, with_provenance
-from seminar_tf.data.validation import Checked
+from seminar_tf.data.rejection import UNPARSABLE_ROW, Checked, rejected_rows, with_provenance
 
 BLOCK_BYTES = 16 * 2**20
 

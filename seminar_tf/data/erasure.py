@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from seminar_tf.data import columns, schema
 from seminar_tf.data.casting import to_canonical
 from seminar_tf.data.dataset import DatasetError, check_schema, find_spans, table_files
-from seminar_tf.data.row_faults import as_mask, blank
+from seminar_tf.data.masks import as_mask, blank
 
 # Tables whose rows are a user's at a moment.
 TIMED = ("events", "requests")

@@ -23,10 +23,10 @@ from seminar_tf.data.rejection import (
     BAD_FIELD,
     REJECTED_SCHEMA,
     UNPARSABLE_ROW,
+    Checked,
     rejected_rows,
     with_provenance,
 )
-from seminar_tf.data.validation import Checked
 
 BLOCK_BYTES = 8 * 2**20
 _LONGEST_LINE = 64 * 2**20

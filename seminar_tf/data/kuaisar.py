@@ -19,7 +19,7 @@ from seminar_tf.data.adapter_output import AdapterOutput
 from seminar_tf.data.csv_stream import read_batches
 from seminar_tf.data.dataset import DatasetError
 from seminar_tf.data.kuaisar_rows import EventOptions
-from seminar_tf.data.validation import Checked
+from seminar_tf.data.rejection import Checked
 
 logger = logging.getLogger(__name__)
 

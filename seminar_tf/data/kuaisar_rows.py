@@ -9,11 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seminar_tf.data.attribute_lists import attribute_lists
-from seminar_tf.data.rejection import MISSING_ITEM_ID, MISSING_USER_ID, PROVENANCE, SEARCH_WITHOUT_QUERY, UNPARSABLE_ROW
+from seminar_tf.data.masks import blank
+from seminar_tf.data.rejection import (
+    MISSING_ITEM_ID,
+    MISSING_USER_ID,
+    PROVENANCE,
+    SEARCH_WITHOUT_QUERY,
+    UNPARSABLE_ROW,
+    Checked,
+)
 from seminar_tf.data.row_faults import (
     WHOLE_NUMBER,
     Fault,
-    blank,
     drop_faulty,
     id_faults,
     matches,
@@ -23,7 +30,6 @@ from seminar_tf.data.row_faults import (
     report_fields,
     time_faults,
 )
-from seminar_tf.data.validation import Checked
 
 LABELS = ("like", "follow", "forward")
 

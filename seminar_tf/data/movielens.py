@@ -21,9 +21,8 @@ import pyarrow.compute as pc
 from seminar_tf.data.dataset import DatasetError
 from seminar_tf.data.dead_letter import DeadLetterWriter, report
 from seminar_tf.data.movielens_extras import ItemExtras, load_extras
-from seminar_tf.data.rejection import REJECTED_SCHEMA
+from seminar_tf.data.rejection import REJECTED_SCHEMA, Checked
 from seminar_tf.data.text_rows import parse_numbers, read_csv, read_delimited
-from seminar_tf.data.validation import Checked
 from seminar_tf.data.writer import DatasetWriter
 
 logger = logging.getLogger(__name__)

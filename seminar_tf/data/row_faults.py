@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seminar_tf.data.rejection import BAD_FIELD, MISSING_TIMESTAMP, REJECTED_SCHEMA, UNPARSABLE_ROW, reject
-from seminar_tf.data.validation import Checked
+from seminar_tf.data.masks import as_mask, blank
+from seminar_tf.data.rejection import BAD_FIELD, MISSING_TIMESTAMP, REJECTED_SCHEMA, UNPARSABLE_ROW, Checked, reject
 
 WHOLE_NUMBER = r"^\s*-?[0-9]{1,18}\s*$"
 # Exponents too: spreadsheets and data frames write 1.684742e+12 for a large float.
@@ -38,17 +38,6 @@ class Fault:
 def matches(column: pa.ChunkedArray, pattern: str) -> np.ndarray:
     """(rows,) bool: where a string column matches a regular expression; null does not."""
     return as_mask(pc.match_substring_regex(column, pattern))
-
-
-def blank(column: pa.ChunkedArray) -> np.ndarray:
-    """(rows,) bool: where a string column is null, empty or only white space."""
-    return as_mask(pc.fill_null(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0), True))
-
-
-def as_mask(column: pa.ChunkedArray) -> np.ndarray:
-    """A boolean column as a writable (rows,) array; null is false."""
-    filled = pc.fill_null(column, False)
-    return np.array(filled.to_numpy() if isinstance(filled, pa.ChunkedArray) else filled.to_numpy(zero_copy_only=False))
 
 
 def id_faults(column: pa.ChunkedArray, field: str, missing: str) -> list[Fault]:

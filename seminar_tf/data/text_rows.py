@@ -17,11 +17,11 @@ from seminar_tf.data.dataset import DatasetError
 from seminar_tf.data.rejection import (
     REJECTED_SCHEMA,
     UNPARSABLE_ROW,
+    Checked,
     reject,
     rejected_rows,
     with_provenance,
 )
-from seminar_tf.data.validation import Checked
 
 _INTEGER = r"^\s*-?[0-9]{1,18}\s*$"
 _NUMBER = r"^\s*-?[0-9]{1,15}(\.[0-9]+)?\s*$"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +21,7 @@ import pyarrow.compute as pc
 from seminar_tf.data import schema
 from seminar_tf.data.casting import to_canonical
 from seminar_tf.data.known_ids import KnownIds
+from seminar_tf.data.masks import any_of, as_mask, blank
 from seminar_tf.data.rejection import (
     BAD_ID,
     BAD_KIND,
@@ -75,11 +75,11 @@ def check_events(
     """
     data = _labels_known(_blank_queries_to_null(to_canonical(table, schema.EVENTS, source, families)))
     faults = [
-        (MISSING_USER_ID, _blank(data["user_id"])),
+        (MISSING_USER_ID, blank(data["user_id"])),
         *_timestamp_faults(data, now_ms),
         *_query_faults(data),
         *_item_faults(data, known_items),
-        (MISSING_ACTION, _mask(pc.is_null(data["action"]))),
+        (MISSING_ACTION, as_mask(pc.is_null(data["action"]))),
         (BAD_LABEL, _bad_labels(data)),
     ]
     return _split(table, data, faults, "events", source, row_offset, provenance)
@@ -98,8 +98,8 @@ def check_requests(
     """Checks rows of `requests`; arguments and result as for `check_events`."""
     data = _labels_known(_blank_queries_to_null(to_canonical(table, schema.REQUESTS, source, families)))
     faults = [
-        (MISSING_REQUEST_ID, _blank(data["request_id"])),
-        (MISSING_USER_ID, _blank(data["user_id"])),
+        (MISSING_REQUEST_ID, blank(data["request_id"])),
+        (MISSING_USER_ID, blank(data["user_id"])),
         *_timestamp_faults(data, now_ms),
         *_query_faults(data),
         *_item_faults(data, known_items),
@@ -136,10 +136,10 @@ def check_items(
     data = to_canonical(table, schema.ITEMS, source, families)
     numbers = [data[c] for c in data.column_names if c.startswith(schema.NUMERIC_PREFIX)]
     faults = [
-        (MISSING_ITEM_ID, _blank(data["item_id"])),
+        (MISSING_ITEM_ID, blank(data["item_id"])),
         # Vocabulary files hold one id a line.
-        (BAD_ID, _mask(pc.match_substring_regex(data["item_id"], r"[\r\n]"))),
-        (BAD_NUMBER, _any([_mask(pc.is_inf(column)) for column in numbers], data.num_rows)),
+        (BAD_ID, as_mask(pc.match_substring_regex(data["item_id"], r"[\r\n]"))),
+        (BAD_NUMBER, any_of([as_mask(pc.is_inf(column)) for column in numbers], data.num_rows)),
     ]
     checked = _split(table, data, faults, "items", source, row_offset, provenance)
     sound = np.select([mask for _, mask in faults], [False] * len(faults), True)
@@ -155,7 +155,7 @@ def check_items(
 def check_users(table: pa.Table, source: str, *, row_offset: int = 0, provenance: bool = False) -> Checked:
     """Checks rows of `users`; arguments and result as for `check_items`. A user without events is no fault."""
     data = to_canonical(table, schema.USERS, source)
-    faults = [(MISSING_USER_ID, _blank(data["user_id"]))]
+    faults = [(MISSING_USER_ID, blank(data["user_id"]))]
     return _split(table, data, faults, "users", source, row_offset, provenance)
 
 
@@ -169,17 +169,17 @@ def without_field(data: pa.Table, column: str, bad: np.ndarray) -> pa.Table:
 def _timestamp_faults(data: pa.Table, now_ms: int) -> list[tuple[str, np.ndarray]]:
     moment = data["timestamp"]
     return [
-        (MISSING_TIMESTAMP, _mask(pc.is_null(moment))),
-        (BEFORE_1970, _mask(pc.less(moment, 0))),
-        (IN_FUTURE, _mask(pc.greater(moment, now_ms))),
+        (MISSING_TIMESTAMP, as_mask(pc.is_null(moment))),
+        (BEFORE_1970, as_mask(pc.less(moment, 0))),
+        (IN_FUTURE, as_mask(pc.greater(moment, now_ms))),
     ]
 
 
 def _query_faults(data: pa.Table) -> list[tuple[str, np.ndarray]]:
-    kind, no_query = data["kind"], _mask(pc.is_null(data["query"]))
-    known = _mask(pc.is_in(kind, value_set=pa.array(schema.KINDS)))
-    search = _mask(pc.equal(kind, "search"))
-    browse = _mask(pc.equal(kind, "browse"))
+    kind, no_query = data["kind"], as_mask(pc.is_null(data["query"]))
+    known = as_mask(pc.is_in(kind, value_set=pa.array(schema.KINDS)))
+    search = as_mask(pc.equal(kind, "search"))
+    browse = as_mask(pc.equal(kind, "browse"))
     return [
         (BAD_KIND, ~known),
         (SEARCH_WITHOUT_QUERY, search & no_query),
@@ -188,7 +188,7 @@ def _query_faults(data: pa.Table) -> list[tuple[str, np.ndarray]]:
 
 
 def _item_faults(data: pa.Table, known_items: KnownIds | None) -> list[tuple[str, np.ndarray]]:
-    faults = [(MISSING_ITEM_ID, _blank(data["item_id"]))]
+    faults = [(MISSING_ITEM_ID, blank(data["item_id"]))]
     if known_items is not None:
         faults.append((UNKNOWN_ITEM, ~known_items.contains(data["item_id"])))
     return faults
@@ -196,8 +196,8 @@ def _item_faults(data: pa.Table, known_items: KnownIds | None) -> list[tuple[str
 
 def _blank_queries_to_null(data: pa.Table) -> pa.Table:
     """A query that is only white space is no query."""
-    blank = _mask(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(data["query"])), 0))
-    return without_field(data, "query", blank) if blank.any() else data
+    empty = as_mask(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(data["query"])), 0))
+    return without_field(data, "query", empty) if empty.any() else data
 
 
 def _labels_known(data: pa.Table) -> pa.Table:
@@ -212,33 +212,17 @@ def _labels_known(data: pa.Table) -> pa.Table:
 def _bad_labels(data: pa.Table) -> np.ndarray:
     labels = [data[c] for c in data.column_names if c.startswith(schema.LABEL_PREFIX)]
     # Comparisons with NaN are false, so an unknown label is never a bad one.
-    return _any([_mask(pc.or_(pc.less(c, 0), pc.greater(c, 1))) for c in labels], data.num_rows)
-
-
-def _blank(column: pa.ChunkedArray) -> np.ndarray:
-    """Rows without an id: null, empty or only white space."""
-    return _mask(pc.fill_null(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0), True))
+    return any_of([as_mask(pc.or_(pc.less(c, 0), pc.greater(c, 1))) for c in labels], data.num_rows)
 
 
 def _bad_vectors(column: pa.ChunkedArray, dim: int) -> np.ndarray:
     """Rows whose vector is not null and has another length than `dim` or an element that is not finite."""
-    bad = _mask(pc.not_equal(pc.list_value_length(column), dim))
-    finite = _mask(pc.is_finite(pc.list_flatten(column)))
+    bad = as_mask(pc.not_equal(pc.list_value_length(column), dim))
+    finite = as_mask(pc.is_finite(pc.list_flatten(column)))
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
     row_of_element = np.repeat(np.arange(len(column)), lengths)
     bad[row_of_element[~finite]] = True
     return bad
-
-
-def _mask(column: Any) -> np.ndarray:
-    """A writable (rows,) bool array; null counts as false."""
-    filled = pc.fill_null(column, False)
-    values = filled.to_numpy() if isinstance(filled, pa.ChunkedArray) else filled.to_numpy(zero_copy_only=False)
-    return np.array(values, bool)
-
-
-def _any(masks: list[np.ndarray], rows: int) -> np.ndarray:
-    return np.logical_or.reduce(masks) if masks else np.zeros(rows, bool)
 
 
 def _split(
