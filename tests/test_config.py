@@ -98,6 +98,7 @@ def test_wrong_keys_and_types_are_told_with_file_and_key(tmp_path, text, message
         ("drift.max_jensen_shannon", 2),
         ("drift.min_events", 0),
         ("psu.warm_epochs", -2),
+        ("psu.warm_windows", "new"),
         ("data.min_history", 0),
         ("data.partitions", 0),
         ("data.max_targets_per_user", -1),

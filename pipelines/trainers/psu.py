@@ -79,7 +79,8 @@ def _train(
 ) -> TrainingResult:
     config, tasks = inputs.train, inputs.spec.tasks
     cutter = WindowCutter(inputs.config.model.history_length, inputs.config.features.max_attributes)
-    to_block = partial(sequence_block, stride=config.window_stride)
+    fresh = bool(inputs.warm_model and config.epochs) and config.warm_windows == "targets"
+    to_block = partial(sequence_block, stride=config.window_stride, from_targets=fresh)
     corpus = read_corpus(inputs.files["train"], tasks, to_block, config.memory_pairs)
     data = corpus_epochs(corpus, tasks, to_block, cutter, config.batch_size, inputs.config.seed, config.shuffle_buffer)
     strategy = model.distribute_strategy

@@ -16,6 +16,9 @@ class TrainConfig:
     Attributes:
       epochs: passes over the train targets, at most; 0 leaves the model as it starts (a PSU that is not pretrained).
       warm_epochs: the same where training starts from an earlier model (continuous.warm_start); -1 takes `epochs`.
+      warm_windows: PSU only: what a warm start's passes are over: `targets`, the windows that hold a pair from a
+        sequence's first train target on (those of `data.window_spans`, so that a day's pass takes as many steps as the
+        day has windows), or `all`.
       batch_size: requests in a batch, B.
       learning_rate: of Adam.
       clip_norm: global gradient norm above which gradients are scaled down; 0 switches it off.
@@ -45,6 +48,7 @@ class TrainConfig:
 
     epochs: int = 1
     warm_epochs: int = -1
+    warm_windows: str = "targets"
     batch_size: int = 256
     learning_rate: float = 1e-3
     clip_norm: float = 5.0
@@ -73,6 +77,7 @@ class TrainConfig:
             positive(f"train.{name}", getattr(self, name))
         positive("train.window_stride", self.window_stride)
         check(self.warm_epochs >= -1, "train.warm_epochs", self.warm_epochs, "0 or more, or -1 for train.epochs")
+        check(self.warm_windows in ("targets", "all"), "train.warm_windows", self.warm_windows, "targets or all")
         check(self.impression_negatives >= 0, "train.impression_negatives", self.impression_negatives, "0 or more")
         check(0 <= self.popular_negatives <= 1, "train.popular_negatives", self.popular_negatives, "0 to 1")
         check(self.popularity_power >= 0, "train.popularity_power", self.popularity_power, "0 or more")

@@ -84,13 +84,14 @@ def request_block(segments: Segments, grouped: bool) -> Block:
     )
 
 
-def sequence_block(segments: Segments, stride: int, limit: int = 0) -> Block:
+def sequence_block(segments: Segments, stride: int, limit: int = 0, from_targets: bool = False) -> Block:
     """Cuts sequences into the windows that the PSU is pretrained on.
 
     Args:
-      segments: segments; their targets are not looked at.
+      segments: segments; their targets are looked at with `from_targets` only.
       stride: a window ends at the end of the sequence, and every `stride` pairs before it.
       limit: newest windows kept of each sequence; 0 keeps all.
+      from_targets: only windows that hold a pair from the sequence's first target on; none where it has no target.
 
     Returns:
       A block whose requests are windows of at least two pairs (one to predict, one to see), without candidates.
@@ -99,6 +100,10 @@ def sequence_block(segments: Segments, stride: int, limit: int = 0) -> Block:
     counts = tf.where(lengths >= 2, (lengths - 2) // stride + 1, tf.zeros_like(lengths))
     if limit:
         counts = tf.minimum(counts, tf.cast(limit, tf.int64))
+    if from_targets:
+        new = lengths - _first_targets(segments)
+        # Windows of which a new pair is one: those that end behind the first of them.
+        counts = tf.clip_by_value((new - 1) // stride + 1, 0, counts)
     splits = tf.concat([[tf.constant(0, tf.int64)], tf.cumsum(counts)], axis=0)
     owner = _owners(splits)
     nth = tf.range(splits[-1]) - tf.gather(splits, owner)
@@ -115,6 +120,13 @@ def sequence_block(segments: Segments, stride: int, limit: int = 0) -> Block:
         candidate=tf.zeros([1], tf.int32),
         label=_with_end(segments.label[:0]),
     )
+
+
+def _first_targets(segments: Segments) -> tf.Tensor:
+    """(S,) int64, how many of a segment's pairs lie before its first target; more than it has where it has none."""
+    owner = _owners(segments.target_splits)
+    position = segments.target_position - tf.gather(segments.start, owner)
+    return tf.math.unsorted_segment_min(position, owner, tf.size(segments.start))
 
 
 def request_count(block: Block) -> tf.Tensor:

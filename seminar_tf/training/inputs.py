@@ -30,6 +30,8 @@ from seminar_tf.training.records import (
 
 logger = logging.getLogger(__name__)
 
+# Pairs of a streamed block, at most and about; four times as many wait to be shuffled.
+_BLOCK_PAIRS = 5_000_000
 # Batches that are cut before they are asked for.
 _PREFETCHED = 2
 
@@ -172,7 +174,8 @@ def read_corpus(
     if not rows:
         raise ValueError(
             f"no train target in {len(files)} file(s) with {users} users and {pairs} pairs: is data.min_history "
-            "larger than every history, or the dataset too small for data.split?"
+            "larger than every history, or the dataset too small for data.split? (psu.warm_windows: targets leaves out "
+            "users without a train target.)"
         )
     segments = None
     if pairs <= memory_pairs:
@@ -205,7 +208,9 @@ def corpus_epochs(
     """
     if corpus.segments is not None:
         return MemoryEpochs(to_block(corpus.segments), cutter, batch_size, seed)
-    per_block = max(1, round(shuffle_buffer * corpus.users / corpus.rows))
+    # Few requests over long histories must not make a block of all of them.
+    most = _BLOCK_PAIRS * corpus.users // max(corpus.pairs, 1)
+    per_block = max(1, min(round(shuffle_buffer * corpus.users / corpus.rows), most))
     return StreamedEpochs(corpus.files, tasks, to_block, cutter, batch_size, seed, corpus.rows, per_block)
 
 

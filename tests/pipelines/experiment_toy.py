@@ -13,7 +13,8 @@ from pipelines.experiment.layout import MARKER, source_key
 from pipelines.experiment.plan import Plan
 from seminar_tf.config.experiment import ExperimentConfig
 from seminar_tf.config_io import from_yaml
-from tests.pipelines.test_trainers import write_dataset
+from tests.pipelines.trainer_data import write_dataset
+from tests.training.corpus import make_users
 
 PIPELINE: dict[str, dict[str, object]] = {
     "features": {"item_oov_buckets": 2, "query_oov_buckets": 1, "max_title_tokens": 3, "max_attributes": 2},
@@ -83,7 +84,7 @@ def write_tables(folder: Path, grouped: bool) -> None:
 
 def pretend_ingested(path: Path, transformed: Path, grouped: bool) -> None:
     """Writes transformed examples, and the marker that an ingestion would leave."""
-    write_dataset(transformed, grouped)
+    write_dataset(transformed, make_users(0, grouped=grouped))
     plan = Plan(from_yaml(ExperimentConfig, path), path.parent)
     for dataset in plan.datasets:
         places = {"examples": str(transformed / "examples"), "graph": str(transformed / "graph")}

@@ -10,7 +10,7 @@ from pipelines.experiment.held_out import drawn, hold_out
 from pipelines.experiment.layout import Transformed, without_targets
 from seminar_tf.features import names
 from seminar_tf.training.records import Segments, concatenate, read_segments
-from tests.pipelines.test_trainers import SPEC, write_dataset
+from tests.pipelines.trainer_data import SPEC, write_dataset
 from tests.training.corpus import make_users, write_segments
 
 ROWS, LENGTH = 45, 6

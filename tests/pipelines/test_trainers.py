@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,108 +11,27 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorflow.core.protobuf import saved_model_pb2
 
 from pipelines.trainers import common, psu, seminar
-from seminar_tf.config import (
-    ContinuousConfig,
-    FeatureConfig,
-    ModelConfig,
-    PipelineConfig,
-    RetrievalConfig,
-    RivalsConfig,
-    ServingConfig,
-    TrainConfig,
-)
+from seminar_tf.config import PipelineConfig, RetrievalConfig, RivalsConfig
 from seminar_tf.config_io import to_json
-from seminar_tf.data.dataset import DatasetSpec
 from seminar_tf.export.restored import restore_ranker
 from seminar_tf.features import names
 from seminar_tf.features.tables import ItemFeatures
-from seminar_tf.features.vocabulary import vocabulary_path
 from seminar_tf.models.channel_tables import ChannelTables
 from seminar_tf.models.rankers import CLASSES
 from seminar_tf.models.seminar import Seminar
-from seminar_tf.models.warm_start import WarmStartError
 from seminar_tf.training.calibration_plot import HEIGHT, WIDTH
 from seminar_tf.training.records import RecordError
 from seminar_tf.training.requests import load_users
 from tests.pipelines.skew_helpers import skew_of, write_raw
-from tests.training.corpus import ITEMS, QUERIES, make_users, write_records, write_segments
-
-WORDS, ATTRIBUTES = 12, 6
-SPEC = DatasetSpec((1,), tasks=("click",))
-CONFIG = PipelineConfig(
-    features=FeatureConfig(item_oov_buckets=2, query_oov_buckets=1, max_title_tokens=3, max_attributes=2),
-    model=ModelConfig(
-        history_length=8,
-        serving_history_length=16,
-        top_k=4,
-        dim=8,
-        heads=2,
-        short_length=3,
-        hidden_units=(8,),
-        text_layers=0,  # a block is much of what is traced of a PSU
-    ),
-    psu=TrainConfig(epochs=1, batch_size=32, window_stride=4),
-    seminar=TrainConfig(epochs=2, batch_size=32, patience=1, negatives=2),
-    serving=ServingConfig(warmup_candidates=(1,)),
-)
-
-
-def write_dataset(root, grouped=False):
-    """Transformed splits and vocabularies of a random dataset, with logged requests if `grouped`."""
-    write_segments(root / "examples", make_users(0, grouped=grouped))
-    rng = np.random.default_rng(0)
-    items = [
-        {
-            names.ITEM_ID: [item],
-            names.ITEM_TOKENS: rng.integers(1, WORDS + 1, 2).tolist(),
-            names.ITEM_ATTRIBUTES: [int(rng.integers(1, ATTRIBUTES))],
-            names.ITEM_COUNT: [int(rng.integers(1, 9))],
-        }
-        for item in range(1, ITEMS + 1)
-    ]
-    queries = [
-        {names.QUERY: [query], names.QUERY_TOKENS: [query], names.QUERY_COUNT: [2]} for query in range(2, QUERIES)
-    ]
-    for split, rows in (("catalog", items), ("queries", queries)):
-        (root / "examples" / f"Split-{split}").mkdir()
-        write_records(str(root / "examples" / f"Split-{split}" / "part-0.gz"), rows)
-    vocabularies = {
-        names.ITEM_VOCABULARY: [f"item-{n}" for n in range(ITEMS)],
-        names.QUERY_VOCABULARY: [f"query {n}" for n in range(QUERIES - 2)],
-        names.TOKEN_VOCABULARY: [f"word{n}" for n in range(WORDS)],
-        names.ATTRIBUTE_VOCABULARY: [f"a={n}" for n in range(ATTRIBUTES)],
-    }
-    for name, entries in vocabularies.items():
-        path = vocabulary_path(root / "graph", name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(entries) + "\n")
-
-
-def fn_args(root, stage, base_model=None, **custom):
-    """Arguments as TFX's executor gives them."""
-    return SimpleNamespace(
-        train_files=[str(root / "examples" / "Split-train" / "*")],
-        transform_graph_path=str(root / "graph"),
-        base_model=base_model,
-        serving_model_dir=str(root / stage / "model" / "Format-Serving"),
-        model_run_dir=str(root / stage / "run"),
-        custom_config={
-            "config": to_json(CONFIG),
-            "dataset": to_json(SPEC),
-            "state_dir": str(root / "state"),
-            "code": "c0de",
-            **custom,
-        },
-    )
+from tests.pipelines.trainer_data import ATTRIBUTES, CONFIG, SPEC, fn_args, train_both, write_dataset
+from tests.training.corpus import ITEMS, make_users
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A dataset with both stages trained on it."""
     root = tmp_path_factory.mktemp("trained")
-    write_dataset(root)
-    psu.run_fn(fn_args(root, "psu"))
-    seminar.run_fn(fn_args(root, "seminar", str(root / "psu" / "model" / "Format-Serving")))
+    train_both(root)
     return root
 
 
@@ -177,7 +95,7 @@ def test_calibration_of_events_has_the_base_rate_of_training(trained):
 
 
 def test_calibration_of_logged_requests_has_all_their_known_candidates(tmp_path):
-    write_dataset(tmp_path, grouped=True)
+    write_dataset(tmp_path, make_users(0, grouped=True))
     spec = dataclasses.replace(SPEC, tasks=("click", "like"), has_requests=True)
     inputs = common.trainer_inputs(fn_args(tmp_path, "seminar", dataset=to_json(spec)), "seminar")
     assert inputs.uses_requests
@@ -286,68 +204,6 @@ def test_missing_arguments_and_files_are_named(trained, tmp_path):
         common.trainer_inputs(arguments, "psu")
     with pytest.raises(RecordError, match="no file matches"):
         common.trainer_inputs(fn_args(tmp_path, "psu"), "psu")
-
-
-def warm_config(**model):
-    """Starts from an earlier model and takes no step."""
-    still = {"warm_epochs": 0}
-    return dataclasses.replace(
-        CONFIG,
-        model=dataclasses.replace(CONFIG.model, **model),
-        psu=dataclasses.replace(CONFIG.psu, **still),
-        seminar=dataclasses.replace(CONFIG.seminar, **still),
-        continuous=ContinuousConfig(warm_start="last_blessed"),
-    )
-
-
-def test_both_stages_start_from_earlier_models_whose_ids_were_others(trained, tmp_path):
-    write_dataset(tmp_path)
-    path = vocabulary_path(tmp_path / "graph", names.ITEM_VOCABULARY)
-    before = path.read_text().splitlines()
-    after = ["new-1", "new-2", *before[:1:-1]]
-    path.write_text("\n".join(after) + "\n")
-    earlier = {stage: str(trained / stage / "model" / "Format-Serving") for stage in ("psu", "seminar")}
-    config = to_json(warm_config())
-    psu.run_fn(fn_args(tmp_path, "psu", config=config, warm_model=earlier["psu"]))
-    base = str(tmp_path / "psu" / "model" / "Format-Serving")
-    seminar.run_fn(fn_args(tmp_path, "seminar", base, config=config, warm_model=earlier["seminar"]))
-    for stage in ("psu", "seminar"):
-        report = json.loads((tmp_path / stage / "run" / "training.json").read_text())
-        assert report["warm_start"] == earlier[stage] and report["epochs"] == 0
-    old, new = restore_ranker(earlier["seminar"]), restore_ranker(tmp_path / "seminar" / "model" / "Format-Serving")
-    tables = ChannelTables.load(tmp_path / "psu" / "model" / "Format-Serving" / psu.TABLES_FILE)
-    assert tables.weights, "the PSU is a pretrained one"
-    for row, name in enumerate(after, names.FIRST_ITEM_ID):
-        wanted = tables.item[row]
-        if name in before:
-            wanted = old.pairs.item_table[before.index(name) + names.FIRST_ITEM_ID]
-        np.testing.assert_array_equal(new.pairs.item_table[row], wanted, err_msg=name)
-    np.testing.assert_array_equal(new.pairs.query_table, old.pairs.query_table)
-    np.testing.assert_array_equal(new.heads["click"].wide.kernel, old.heads["click"].wide.kernel)
-
-
-def test_a_warm_start_from_another_architecture_is_refused_or_cold(trained):
-    earlier = {stage: str(trained / stage / "model" / "Format-Serving") for stage in ("psu", "seminar")}
-    for stage in earlier:
-        config = warm_config(heads=1)
-        with pytest.raises(WarmStartError, match=rf"warm start of {stage} .*model.heads was 2 and is 1.*to cold"):
-            common.trainer_inputs(fn_args(trained, stage, config=to_json(config), warm_model=earlier[stage]), stage)
-        cold = dataclasses.replace(
-            config, continuous=ContinuousConfig(warm_start="last_blessed", other_architecture="cold")
-        )
-        arguments = fn_args(trained, stage, config=to_json(cold), warm_model=earlier[stage])
-        inputs = common.trainer_inputs(arguments, stage)
-        assert inputs.warm_model == "" and inputs.train.epochs == getattr(CONFIG, stage).epochs
-        with pytest.raises(WarmStartError, match=r"does not exist|No such file"):
-            common.trainer_inputs(
-                fn_args(trained, stage, config=to_json(config), warm_model=str(trained / "gone")), stage
-            )
-    numeric = dataclasses.replace(SPEC, numeric=("price",))
-    arguments = fn_args(
-        trained, "psu", config=to_json(warm_config()), warm_model=earlier["psu"], dataset=to_json(numeric)
-    )
-    with pytest.raises(WarmStartError, match="numeric item columns were none and are price"):
-        common.trainer_inputs(arguments, "psu")
 
 
 def test_both_roads_give_the_same_features_and_scores(trained, tmp_path):

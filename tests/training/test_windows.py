@@ -85,6 +85,31 @@ def test_sequence_windows_end_at_the_end_and_every_stride_before(tmp_path, strid
         assert batch[names.HISTORY_ITEM_ID][row].numpy().tolist() == [p[0] for p in seen] + [0] * (6 - len(seen))
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("stride", [1, 4])
+def test_windows_from_the_first_target_on_are_those_that_hold_a_new_pair(tmp_path, stride, seed):
+    users = make_users(seed)
+    for n, user in enumerate(users):
+        # As many of the newest targets as a rolling window leaves: of some users one or two, of others none.
+        user.targets["train"] = user.targets["train"][-(n % 3) :] if n % 3 else []
+    segments = load(tmp_path, users)
+    block = sequence_block(segments, stride, from_targets=True)
+    every = sequence_block(segments, stride)
+    expected = []
+    for user in by_user(users, segments):
+        first = min((target.position for target in user.targets["train"]), default=len(user.pairs))
+        # A window that ends at `end` holds pairs up to number end - 1.
+        expected += [(user.user_id, end) for end in range(user.ends["train"], 1, -stride) if end - 1 >= first]
+    found = [(segments.user_id[row], int(end - segments.pair_splits[row])) for row, end in zip(block.user, block.end)]
+    assert found == expected
+    assert 0 < len(expected) < len(every.user)
+    # What is asked of a window is the same, whichever are kept.
+    known = {key: n for n, key in enumerate(zip(every.user.numpy(), every.end.numpy()))}
+    rows = [known[key] for key in zip(block.user.numpy(), block.end.numpy())]
+    for name in ("begin", "request_query", "request_timestamp"):
+        np.testing.assert_array_equal(getattr(block, name), tf.gather(getattr(every, name), rows), err_msg=name)
+
+
 def serialized(features):
     feature = {
         name: tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
