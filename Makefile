@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 LONGEST = $(patsubst %,tests/%.py,e2e/test_killed_runs pipelines/test_experiment_run training/test_precision \
   pipelines/test_trainers models/rivals/test_rivals training/test_strategy serving/test_without_python \
   training/test_parameter_server components/test_quantizer e2e/test_pipeline retrieval/test_served \
-  pipelines/test_warm_trainers)
+  pipelines/test_portable pipelines/test_warm_trainers)
 TESTS ?= $(LONGEST) $(filter-out $(LONGEST),$(sort $(shell find tests -name 'test_*.py')))
 
 # Folder that holds ml-1m and ml-latest-small as published.
