@@ -53,7 +53,7 @@ def ingestion_arguments(config: BeamConfig, input_bytes: int, cores: int = 0) ->
     """What BehaviorExampleGen gets beside the pipeline's arguments: several processes, where nobody said how many.
 
     They pay for ingestion, when each has `bytes_per_worker` of tables to work on: below, starting it takes longer than
-    what it does. For statistics and Transform no size was found at which they do (docs/scale.md has both).
+    what it does. For statistics and Transform they hardly do up to a million events (docs/scale.md has both).
 
     Args:
       config: where Beam components run.
