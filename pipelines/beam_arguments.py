@@ -22,11 +22,13 @@ _SUBPROCESS = "beam:env:harness_subprocess_python:v1"
 _SUBPROCESS_COMMAND = "python -m apache_beam.runners.worker.sdk_worker_main"
 
 
-def beam_arguments(config: BeamConfig) -> list[str]:
-    """The pipeline's Beam arguments; ingestion has more of its own, see `ingestion_arguments`.
+def beam_arguments(config: BeamConfig, input_bytes: int = 0, cores: int = 0) -> list[str]:
+    """The pipeline's Beam arguments.
 
     Args:
       config: where Beam components run.
+      input_bytes: size of the canonical tables, by which the number of local processes is chosen.
+      cores: processor cores that there are; 0 asks the system for those that this process may use.
 
     Returns:
       Arguments for TFX's `beam_pipeline_args`.
@@ -36,7 +38,7 @@ def beam_arguments(config: BeamConfig) -> list[str]:
         would read.
     """
     made = {
-        "direct": lambda: _direct(config.workers or 1),
+        "direct": lambda: _direct(direct_workers(config, input_bytes, cores or len(os.sched_getaffinity(0)))),
         "portable": lambda: _portable(config),
         "flink": lambda: _flink(config),
         "spark": lambda: _spark(config),
@@ -49,34 +51,28 @@ def beam_arguments(config: BeamConfig) -> list[str]:
     return [*made, *config.options]
 
 
-def ingestion_arguments(config: BeamConfig, input_bytes: int, cores: int = 0) -> list[str]:
-    """What BehaviorExampleGen gets beside the pipeline's arguments: several processes, where nobody said how many.
+def direct_workers(config: BeamConfig, input_bytes: int, cores: int) -> int:
+    """How many processes the direct runner uses.
 
-    They pay for ingestion, when each has `bytes_per_worker` of tables to work on: below, starting it takes longer than
-    what it does. For statistics and Transform they hardly do up to a million events (docs/scale.md has both).
+    More than one pays when each has `bytes_per_worker` of tables to work on: below, starting it takes longer than what
+    it does (docs/scale.md has the measurement).
 
     Args:
-      config: where Beam components run.
+      config: `workers` of it, where that is not 0.
       input_bytes: size of the canonical tables.
-      cores: never more processes than this; 0 asks the system for the cores that this process may use.
+      cores: never more processes than this.
 
     Returns:
-      Arguments for the component; none where it runs as the others do.
+      At least 1, which is this process alone.
     """
-    if config.runner != "direct" or config.workers:
-        return []
-    most = cores or len(os.sched_getaffinity(0))
-    return _processes(max(1, min(most, input_bytes // config.bytes_per_worker)))
+    return config.workers or max(1, min(cores, input_bytes // config.bytes_per_worker))
 
 
 def _direct(workers: int) -> list[str]:
     # Not DirectRunner: it first looks for Prism, a binary that it downloads where there is a network.
-    return ["--runner=FnApiRunner", *_processes(workers)]
-
-
-def _processes(workers: int) -> list[str]:
-    """More than this process alone, for the direct runner."""
-    return ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"] if workers > 1 else []
+    if workers == 1:
+        return ["--runner=FnApiRunner"]
+    return ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
 
 
 def _portable(config: BeamConfig) -> list[str]:

@@ -30,7 +30,7 @@ from components.quantizer.component import Quantizer
 from components.recall_evaluator.component import RecallEvaluator
 from components.resolvers.earlier_models import EarlierBlessedStrategy
 from components.resolvers.earlier_statistics import EarlierSpanStrategy
-from pipelines.beam_arguments import beam_arguments, ingestion_arguments
+from pipelines.beam_arguments import beam_arguments
 from pipelines.fingerprint import code_fingerprint
 from pipelines.site import Site
 from pipelines.stage_inputs import (
@@ -78,18 +78,13 @@ def create_pipeline(config: PipelineConfig, enable_cache: bool = True, span: int
     """
     spec = describe(config.data.path, span)
     metadata_path(config).parent.mkdir(parents=True, exist_ok=True)
-    nodes = pipeline_nodes(config, spec, Site(config), span)
-    ingestion = ingestion_arguments(config.beam, table_bytes(config.data.path, spec.spans))
-    for node in nodes:
-        if isinstance(node, BehaviorExampleGen):
-            node.with_beam_pipeline_args(ingestion)
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(artifacts_dir(config)),
-        components=nodes,
+        components=pipeline_nodes(config, spec, Site(config), span),
         enable_cache=enable_cache,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(metadata_path(config))),
-        beam_pipeline_args=beam_arguments(config.beam),
+        beam_pipeline_args=beam_arguments(config.beam, table_bytes(config.data.path, spec.spans)),
     )
 
 

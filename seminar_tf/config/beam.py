@@ -69,10 +69,10 @@ class BeamConfig:
     Attributes:
       runner: `direct` (this machine), `portable` (any job service), `flink`, `spark` or `dataflow`.
       workers: how many work at once: processes with `direct` and Beam's own local job service, parallelism with
-        `flink`, most machines with `dataflow`. 0 takes with `direct` one process, for ingestion by the dataset's bytes;
-        elsewhere it leaves it to the runner.
-      bytes_per_worker: with `direct` and `workers` 0, bytes of canonical tables for each process of ingestion; less
-        than two processes' worth is ingested in this process.
+        `flink`, most machines with `dataflow`. 0 chooses with `direct` by the dataset's bytes, elsewhere leaves it to
+        the runner.
+      bytes_per_worker: with `direct` and `workers` 0, bytes of canonical tables for each process; a dataset of less
+        than two processes' worth runs in this process.
       job_endpoint: host:port of a job service; required with `portable`, with `flink` and `spark` this or `master`.
       master: with `flink` host:port of the job manager's REST API, with `spark` spark://host:port; Beam then starts
         the job server itself (Java, and its jar from Maven).

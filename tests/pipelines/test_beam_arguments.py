@@ -13,7 +13,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.environments import Environment
 from tfx.utils.dependency_utils import make_beam_dependency_flags
 
-from pipelines.beam_arguments import NO_IMAGE, beam_arguments, ingestion_arguments
+from pipelines.beam_arguments import NO_IMAGE, beam_arguments, direct_workers
 from seminar_tf.config import BeamConfig
 from seminar_tf.config_io import ConfigError
 
@@ -40,7 +40,7 @@ def options(arguments: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_no_runner_packs_tfx_and_beam_knows_every_argument(runner, caplog):
-    arguments = beam_arguments(BeamConfig(**RUNNERS[runner]))
+    arguments = beam_arguments(BeamConfig(**RUNNERS[runner]), cores=2)
     assert make_beam_dependency_flags(list(arguments)) == arguments
     options(arguments)
     assert "Discarding" not in caplog.text
@@ -48,7 +48,7 @@ def test_no_runner_packs_tfx_and_beam_knows_every_argument(runner, caplog):
 
 @pytest.mark.parametrize("package", ["--setup_file=./setup.py", "--extra_package=mine.tar.gz"])
 def test_packages_that_the_user_ships_stand_alone(package):
-    arguments = beam_arguments(BeamConfig(options=(package,)))
+    arguments = beam_arguments(BeamConfig(options=(package,)), cores=1)
     assert arguments == ["--runner=FnApiRunner", package]
 
 
@@ -107,22 +107,12 @@ def test_beam_makes_the_environment_that_was_asked_for(settings, urn, payload):
         ({"workers": 4}, 0, 2, 4),
     ],
 )
-def test_processes_of_ingestion_are_chosen_by_bytes_unless_they_are_told(settings, size, cores, workers):
+def test_processes_are_chosen_by_bytes_unless_they_are_told(settings, size, cores, workers):
     config = BeamConfig(**settings)
-    others = beam_arguments(config)
-    for arguments, wanted in (
-        # As TFX puts them together.
-        ([*others, *ingestion_arguments(config, size, cores)], workers),
-        (others, settings.get("workers", 1)),
-    ):
-        found = options(arguments)
-        assert found.get("direct_num_workers", 1) == wanted
-        assert found.get("direct_running_mode", "in_memory") == ("in_memory" if wanted == 1 else "multi_processing")
-
-
-@pytest.mark.parametrize("runner", sorted(set(RUNNERS) - {"direct"}))
-def test_elsewhere_ingestion_runs_as_the_others_do(runner):
-    assert ingestion_arguments(BeamConfig(**RUNNERS[runner]), 10**12, 8) == []
+    assert direct_workers(config, size, cores) == workers
+    found = options(beam_arguments(config, size, cores))
+    assert found.get("direct_num_workers", 1) == workers
+    assert found.get("direct_running_mode", "in_memory") == ("in_memory" if workers == 1 else "multi_processing")
 
 
 @pytest.mark.parametrize(

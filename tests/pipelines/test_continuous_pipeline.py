@@ -1,18 +1,14 @@
-"""The pipeline, compiled: what reads what, and in which order; where Beam components run."""
+"""The pipeline of continuous operation, compiled: what reads what, and in which order."""
 
 from __future__ import annotations
-
-import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 from tfx.dsl.compiler.compiler import Compiler
-from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from pipelines.pipeline import create_pipeline
-from seminar_tf.config import BeamConfig, ContinuousConfig, DataConfig, DriftConfig, PipelineConfig
+from seminar_tf.config import ContinuousConfig, DataConfig, DriftConfig, PipelineConfig
 from seminar_tf.data.dataset import DatasetError, describe
 
 EVENT = {"user_id": "u", "timestamp": 1, "kind": "browse", "query": None, "item_id": "i", "action": "click"}
@@ -66,24 +62,3 @@ def test_a_run_for_a_span_does_not_see_later_ones(dataset, tmp_path):
         nodes(dataset, tmp_path, span=2)
     config = str(nodes(dataset, tmp_path, span=1)["BehaviorExampleGen"].parameters.parameters["custom_config"])
     assert "like" not in config
-
-
-def test_ingestion_alone_takes_several_processes_by_itself(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(4)))
-
-    def processes(**beam):
-        config = PipelineConfig(root=str(tmp_path), data=DataConfig(path=str(dataset)), beam=BeamConfig(**beam))
-        deployment = pipeline_pb2.IntermediateDeploymentConfig()
-        assert Compiler().compile(create_pipeline(config)).deployment_config.Unpack(deployment)
-        found = {}
-        for name, spec in deployment.executor_specs.items():
-            executable = executable_spec_pb2.BeamExecutableSpec()
-            if spec.Unpack(executable):
-                options = PipelineOptions(list(executable.beam_pipeline_args)).get_all_options(drop_default=True)
-                found[name] = options.get("direct_num_workers", 1)
-        return found
-
-    one = processes()
-    assert {"BehaviorExampleGen", "StatisticsGen", "Transform", "Evaluator"} <= set(one) and set(one.values()) == {1}
-    assert processes(bytes_per_worker=1) == one | {"BehaviorExampleGen": 4}
-    assert set(processes(bytes_per_worker=1, workers=2).values()) == {2}
