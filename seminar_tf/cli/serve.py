@@ -112,16 +112,15 @@ def command(
     except (ConfigError, ServerError) as error:
         raise click.ClickException(str(error)) from error
     names = ", ".join(source.name for source in sources)
-    ready = server.models.ready()
-    if ready:
-        click.echo(f"{names} {'is' if len(sources) == 1 else 'are'} served on {server.address}")
-    else:
-        up = {name for name, _ in server.models.loaded()}
-        missing = ", ".join(source.name for source in sources if source.name not in up)
+    up = {name for name, _ in server.models.loaded()}
+    missing = ", ".join(source.name for source in sources if source.name not in up)
+    if missing:
         click.echo(f"listening on {server.address}, {missing} not yet served")
+    else:
+        click.echo(f"{names} {'is' if len(sources) == 1 else 'are'} served on {server.address}")
     if server.monitoring_url is not None:
         click.echo(f"metrics are on {server.monitoring_url}")
-    if not ready:
+    if missing:
         folders = ", ".join(source.base_path for source in sources)
         click.echo(
             f"no usable version of every model yet, under {folders}; looking every {options.poll_s:g} s", err=True
