@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -116,12 +117,14 @@ def why_down(model: Model) -> str:
 
 
 def fingerprint(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """(name, bytes, modification time) of every file of a version."""
+    """(name, bytes, modification time) of every file of a version, but those removed meanwhile."""
     files = []
-    for file in sorted(path.rglob("*")):
-        try:
-            status = file.stat()
-        except FileNotFoundError:  # removed meanwhile
-            continue
-        files.append((str(file.relative_to(path)), status.st_size, status.st_mtime_ns))
-    return tuple(files)
+    # os.walk passes over a folder that vanished since it was listed; Path.rglob raises.
+    for folder, _, names in os.walk(path):
+        for file in (Path(folder) / name for name in names):
+            try:
+                status = file.stat()
+            except FileNotFoundError:
+                continue
+            files.append((str(file.relative_to(path)), status.st_size, status.st_mtime_ns))
+    return tuple(sorted(files))

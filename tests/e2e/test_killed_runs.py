@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.commands import TINY, report, run_forked
 from tests.e2e.conftest import FinishedRun
 from tests.preloaded import Preloaded
+from tests.saved_state import saved_states
 
 # In the order in which they run. The Resolver is not among them: it has no executor to be killed in.
 COMPONENTS = (
@@ -65,11 +66,9 @@ def begun(root: Path, component: str) -> Callable[[], bool]:
 def in_the_middle(root: Path, component: str) -> Callable[[], bool]:
     """A test for: the component is at work, a Trainer far enough to have saved its state."""
     if component in ("PSU", "SEMINAR"):
-        # CheckpointManager writes the checkpoint's own files first and this one, which names it, last.
-        state = root / "state"
-        known = set(state.rglob("checkpoint"))
+        known = saved_states(root / "state")
         started = begun(root, component)
-        return lambda: started() and bool(set(state.rglob("checkpoint")) - known)
+        return lambda: started() and bool(saved_states(root / "state") - known)
     return begun(root, component)
 
 

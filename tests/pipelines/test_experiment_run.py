@@ -19,6 +19,7 @@ from seminar_tf.config.experiment import ExperimentConfig
 from seminar_tf.config_io import ConfigError, from_yaml
 from tests.pipelines.experiment_toy import write_toy
 from tests.preloaded import Preloaded
+from tests.saved_state import saved_states
 
 
 def execute(path: Path, *overrides: str) -> tuple[Finished, str]:
@@ -157,7 +158,7 @@ def test_killed_in_the_middle_of_training_it_goes_on_to_the_same_result(ran, tmp
     process = Preloaded("seminar_tf.cli.main", *command, output=tmp_path / "printed")
     deadline = time.monotonic() + 240
     try:
-        while not list(folder.glob("state/**/checkpoint")):
+        while not saved_states(folder / "state"):
             assert process.poll() is None, (tmp_path / "printed").read_text()
             assert time.monotonic() < deadline, "no checkpoint within 240 s"
             time.sleep(0.005)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from seminar_tf.export import versions
 from serving.client import Client, ServingError
+from serving.model_versions import fingerprint
 from serving.options import ModelSource, ServerOptions
 from serving.server import Server, ServerError
 from tests.serving import fake_ranker as fake
@@ -134,6 +136,25 @@ def test_the_drop_waits_for_calls_that_run(exported, base):
             assert old.run("rank_indexed", arrays, ("score_click",))[0].shape == (1, 2)
             assert [(v, s.name) for v, s, _ in server.models.states(spec)] == [(2, "AVAILABLE"), (1, "UNLOADING")]
         assert [(v, s.name) for v, s, _ in server.models.states(spec)] == [(2, "AVAILABLE"), (1, "END")]
+
+
+@pytest.mark.parametrize("gone", ["variables", "assets"])
+def test_a_folder_that_is_removed_while_it_is_looked_at(base, monkeypatch, gone):
+    """An operator removes a version between the moment its folder is listed and the moment it is read."""
+    (base / "1/assets").mkdir(exist_ok=True)
+    (base / "1/assets/words").write_text("one")
+    scandir = os.scandir
+
+    def slow(path):
+        if not isinstance(path, int) and Path(path).name == gone:
+            shutil.rmtree(path)
+        return scandir(path)
+
+    whole = fingerprint(base / "1")
+    monkeypatch.setattr(os, "scandir", slow)
+    left = fingerprint(base / "1")
+    assert {name for name, *_ in left} == {name for name, *_ in whole if not name.startswith(f"{gone}/")}
+    assert any(name.startswith(f"{gone}/") for name, *_ in whole) and set(left) < set(whole)
 
 
 def test_a_taken_port_is_an_error(base):
