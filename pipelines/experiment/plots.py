@@ -74,7 +74,8 @@ def _bars(table: Table, dataset: str, reference: str, ideal: float | None, path:
 
 
 def _against_time(table: Table, result: DatasetResult, reference: str, path: Path) -> Path:
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    figure, axes = pyplot.subplots(figsize=(7.5, 4.5))
+    points = []
     for line in table.lines:
         if line.row not in result.timing:
             continue
@@ -83,15 +84,46 @@ def _against_time(table: Table, result: DatasetResult, reference: str, path: Pat
         spread = [[middle - taken.min()], [taken.max() - middle]]
         colour = _REFERENCE if line.row == reference else _COLOURS[line.kind]
         axes.errorbar([middle], [mean], xerr=spread, yerr=[half], fmt="o", color=colour, capsize=3, lw=1)
-        axes.annotate(line.row, (middle, mean), textcoords="offset points", xytext=(6, 4), fontsize=8)
+        points.append((mean, middle, line.row, colour))
     axes.set_xscale("log")
     for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         which(FormatStrFormatter("%g"))
+    # Names stand in a column beside the picture, each joined to its point: at the points they would hide one another.
+    points.sort(key=lambda point: point[:2])
+    low, high = axes.get_ylim()
+    places = apart(np.array([mean for mean, *_ in points]), low, high, 0.05 * (high - low))
+    for (mean, middle, name, colour), place in zip(points, places, strict=True):
+        axes.annotate(
+            name, (middle, mean), (1.04, place), "data", axes.get_yaxis_transform(), va="center", fontsize=8,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.6, "relpos": (0.0, 0.5)},
+        )  # fmt: skip
     axes.set_xlabel("ms a request, one core: median over rounds, with the fastest and slowest round")
     axes.set_ylabel(f"{metric_title(table.metric)}, 95% over seeds")
     axes.set_title(f"{result.name}, {table.protocol}: quality against time", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
+
+
+def apart(values: np.ndarray, low: float, high: float, gap: float) -> np.ndarray:
+    """Places near to values, in their order, that lie within [low, high] and at least `gap` apart.
+
+    Args:
+      values: (n,) ascending.
+      low: least place.
+      high: greatest place.
+      gap: wanted distance; where n places so far apart do not fit, the greatest that does.
+
+    Returns:
+      (n,) ascending places.
+    """
+    between = max(len(values) - 1, 1)
+    gap = min(gap, (high - low) / between)
+    steps = np.arange(len(values)) * gap
+    # Less a step each, places that keep their distance are places that do not fall.
+    level = np.clip(values - steps, low, high - gap * between)
+    up, down = np.maximum.accumulate(level), np.minimum.accumulate(level[::-1])[::-1]
+    return (up + down) / 2 + steps
 
 
 def _ablations(table: Table, dataset: str, reference: str, path: Path) -> Path:
