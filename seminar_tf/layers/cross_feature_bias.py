@@ -71,7 +71,8 @@ class CrossFeatureBias(tf.keras.layers.Layer):
         if self.recency:
             parts.append(tf.gather(self.gap_values, RecencyBias.gap_bucket(gap_ms)))
             parts.append(tf.gather(self.position_values, RecencyBias.position_bucket(position)))
-        bias = tf.einsum("...j,jh->...h", tf.stack(parts, axis=-1), self.beta[: len(parts)])
+        # One product of two matrices; an einsum with an ellipsis is wrong on some CPUs (tests/layers/test_einsum.py).
+        bias = tf.tensordot(tf.stack(parts, axis=-1), self.beta[: len(parts)], axes=1)
         return bias if same_category is None else bias + self.of_category(same_category)
 
     def of_category(self, same_category: tf.Tensor) -> tf.Tensor:
