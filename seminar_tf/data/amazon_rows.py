@@ -19,10 +19,9 @@ from seminar_tf.data.rejection import (
     UNPARSABLE_ROW,
     Checked,
 )
-from seminar_tf.data.row_faults import Fault, drop_faulty, matches, report_fields
+from seminar_tf.data.row_faults import LAST_MS, Fault, drop_faulty, matches, report_fields
 
 _TEXTS = pa.list_(pa.string())
-_LAST_MS = 253_402_300_799_999  # 9999-12-31
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def reviews(rows: pa.Table, release: Release, min_rating: float) -> tuple[Checke
         Fault(MISSING_USER_ID, release.user, blank(rows[release.user])),
         Fault(MISSING_ITEM_ID, release.item, blank(rows[release.item])),
         Fault(MISSING_TIMESTAMP, release.time, as_mask(pc.is_null(time))),
-        Fault(UNPARSABLE_ROW, release.time, as_mask(pc.greater(pc.abs(time), _LAST_MS // release.ms))),
+        Fault(UNPARSABLE_ROW, release.time, as_mask(pc.greater(pc.abs(time), LAST_MS // release.ms))),
     ]
     if min_rating:
         faults.append(Fault(UNPARSABLE_ROW, release.rating, as_mask(pc.is_null(rows[release.rating]))))

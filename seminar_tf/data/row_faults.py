@@ -17,7 +17,7 @@ WHOLE_NUMBER = r"^\s*-?[0-9]{1,18}\s*$"
 DECIMAL = r"^\s*-?[0-9]{1,18}(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?\s*$"
 
 # 9999-12-31: beyond it a number is no moment in milliseconds, and near int64's end rounding would overflow.
-_LAST_MS = 253_402_300_799_999
+LAST_MS = 253_402_300_799_999
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def time_faults(column: pa.ChunkedArray, field: str) -> list[Fault]:
     """Faults of a time in ms: missing, or no number, or beyond the year 9999 (microseconds, say)."""
     sound = matches(column, DECIMAL)
     late = np.zeros(len(sound), bool)
-    late[sound] = np.abs(numbers(column.filter(pa.array(sound)))) > _LAST_MS
+    late[sound] = np.abs(numbers(column.filter(pa.array(sound)))) > LAST_MS
     return [Fault(MISSING_TIMESTAMP, field, blank(column)), Fault(UNPARSABLE_ROW, field, ~sound | late)]
 
 
