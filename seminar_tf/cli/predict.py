@@ -38,6 +38,13 @@ _SHOWN_PAIRS = 5
 @click.option("--user", "user_id", help="User id; by default a busy user.")
 @click.option("--query", help='What the user types; "" asks for recommendations. Default: the held-out pair\'s query.')
 @click.option(
+    "--retention-days",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 36_500),
+    help="Days of history before the request that are sent; 0 sends all of it.",
+)
+@click.option(
     "--candidates",
     type=click.IntRange(1, _MOST_CANDIDATES),
     help="Items to draw as candidates; by default the whole catalog, or 20,000 of it.",
@@ -53,6 +60,7 @@ def command(
     model_name: str,
     user_id: str | None,
     query: str | None,
+    retention_days: int,
     candidates: int | None,
     top: int,
     task: str | None,
@@ -69,7 +77,7 @@ def command(
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     console = Console()
     catalog = read_catalog(dataset)
-    user = read_user(dataset, user_id or busiest_user(dataset), list(catalog))
+    user = read_user(dataset, user_id or busiest_user(dataset), list(catalog), retention_days)
     chosen = choose_candidates(list(catalog), user, candidates)
     request = RankRequest(
         history=[(pair.item_id, pair.query, pair.timestamp) for pair in user.history],

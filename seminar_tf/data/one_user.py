@@ -17,6 +17,7 @@ from seminar_tf.data import columns, duplicates, validation
 from seminar_tf.data.dataset import DatasetError, describe, table_files
 from seminar_tf.data.erasure import read_erasure
 from seminar_tf.data.known_ids import KnownIds
+from seminar_tf.data.retention import oldest_kept_ms
 from seminar_tf.data.sequences import sort_pairs
 
 
@@ -88,13 +89,15 @@ def busiest_user(path: str | Path) -> str:
     return min(counts, key=lambda user_id: (-counts[user_id], user_id))
 
 
-def read_user(path: str | Path, user_id: str, known_items: list[str]) -> User:
+def read_user(path: str | Path, user_id: str, known_items: list[str], retention_days: int = 0) -> User:
     """Reads one user's rows, with ingestion's checks and order.
 
     Args:
       path: dataset folder.
       user_id: who.
       known_items: ids of the items table; events about others are rejected, as at ingestion.
+      retention_days: pairs older than this many days before the target are left out, as a gateway does at that moment;
+        0 sets no limit.
 
     Returns:
       The user at their last target.
@@ -110,6 +113,13 @@ def read_user(path: str | Path, user_id: str, known_items: list[str]) -> User:
     if held_out is None:
         raise DatasetError(
             f"{path}: user {user_id!r} has {events.num_rows} usable event(s), none with a pair before it; name another."
+        )
+    oldest_ms = oldest_kept_ms(retention_days, held_out.timestamp)
+    history = tuple(pair for pair in history if pair.timestamp >= oldest_ms)
+    if not history:
+        raise DatasetError(
+            f"{path}: user {user_id!r} has no pair in the {retention_days} days before the last target; name another, "
+            "or more days."
         )
     return User(user_id, user_attributes(path, spans[-1], [user_id]).get(user_id, ()), history, held_out)
 

@@ -99,6 +99,40 @@ def test_a_user_over_two_spans(dataset):
     assert user.held_out.item_id == "item8"
 
 
+def test_pairs_past_the_retention_window_are_not_sent(tmp_path, model_dir):
+    day = 24 * 60
+    rows = [
+        event("u1", 0, "item1"),
+        event("u1", day, "item2"),
+        event("u1", 2 * day, "item3"),
+        event("u1", 3 * day, "item4"),
+    ]
+    rows += [event("u2", 0, "item1"), event("u2", 9 * day, "item2")]
+    (tmp_path / "span-1/events").mkdir(parents=True)
+    table = pa.Table.from_pylist(rows)
+    for number in (3, 6):
+        table = table.set_column(number, table.column_names[number], table.column(number).cast(pa.string()))
+    pq.write_table(table, tmp_path / "span-1/events/part-0.parquet")
+    (tmp_path / "span-1/items").mkdir()
+    pq.write_table(pa.table({"item_id": fake.ITEMS}), tmp_path / "span-1/items/part-0.parquet")
+
+    def history(user: str, days: int) -> list[str]:
+        return [pair.item_id for pair in read_user(tmp_path, user, fake.ITEMS, days).history]
+
+    assert history("u1", 0) == history("u1", 3) == ["item1", "item2", "item3"]
+    # The window's first moment is inside, as in a gateway's store.
+    assert history("u1", 2) == ["item2", "item3"]
+    assert history("u1", 1) == ["item3"]
+    with pytest.raises(DatasetError, match=r"'u2' has no pair in the 8 days before the last target; name another"):
+        history("u2", 8)
+    arguments = ("--dataset", tmp_path, "--model-dir", model_dir, "--user", "u1", "--json", "--retention-days", 2)
+    found = json.loads(run(predict.command, *arguments).output)
+    assert found["request"]["history_pairs"] == 2 and [pair["item_id"] for pair in found["recent"]] == [
+        "item2",
+        "item3",
+    ]
+
+
 def test_json_of_a_served_request(dataset, model_dir):
     result = run(predict.command, "--dataset", dataset, "--model-dir", model_dir, "--user", "u1", "--json")
     assert result.exit_code == 0, result.output
