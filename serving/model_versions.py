@@ -117,11 +117,12 @@ def why_down(model: Model) -> str:
 
 
 def fingerprint(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """(name, bytes, modification time) of every file of a version, but those removed meanwhile."""
+    """(name, bytes, modification time) of every file and folder of a version, but those removed meanwhile."""
     files = []
-    # os.walk passes over a folder that vanished since it was listed; Path.rglob raises.
-    for folder, _, names in os.walk(path):
-        for file in (Path(folder) / name for name in names):
+    # os.walk passes over a folder that vanished since it was listed; Path.rglob raises. Folders count: one may be a
+    # link that now leads elsewhere.
+    for folder, folders, names in os.walk(path):
+        for file in (Path(folder) / name for name in (*folders, *names)):
             try:
                 status = file.stat()
             except FileNotFoundError:

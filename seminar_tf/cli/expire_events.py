@@ -7,11 +7,12 @@ import sys
 import click
 
 from seminar_tf.cli.store_options import existing_store, store_options
+from seminar_tf.data.retention import MOST_DAYS
 
 
 @click.command("expire-events")
 @click.option(
-    "--retention-days", type=click.IntRange(1, 36_500), help="Days whose events are kept, before this moment."
+    "--retention-days", type=click.IntRange(1, MOST_DAYS), help="Days whose events are kept, before this moment."
 )
 @click.option("--before-ms", type=click.IntRange(1), help="In its place: the moment, ms since 1970, that is kept from.")
 @store_options

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from seminar_tf.cli.address import server_address
 from seminar_tf.cli.console import native_stderr_to, quiet_native_logs
+from seminar_tf.data.retention import MOST_DAYS
 from seminar_tf.export.inputs import SCORE_PREFIX, RankRequest, raw_inputs
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _SHOWN_PAIRS = 5
     "--retention-days",
     default=0,
     show_default=True,
-    type=click.IntRange(0, 36_500),
+    type=click.IntRange(0, MOST_DAYS),
     help="Days of history before the request that are sent; 0 sends all of it.",
 )
 @click.option(

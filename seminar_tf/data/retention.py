@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 DAY_MS = 86_400_000
+# A hundred years: more is a mistake.
+MOST_DAYS = 36_500
 # Custom property of the examples artifact: from which moment on their ingestion kept events.
 OLDEST_MS = "oldest_ms"
 

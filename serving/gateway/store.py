@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from seminar_tf.data.retention import oldest_kept_ms
+from seminar_tf.data.retention import MOST_DAYS, oldest_kept_ms
 from serving.gateway.events import Event, History
 
 
@@ -49,8 +49,8 @@ class StoreOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.max_history <= 100_000:
             raise ValueError(f"max_history is {self.max_history}, expected 1 to 100,000.")
-        if not 0 <= self.retention_days <= 36_500:
-            raise ValueError(f"retention_days is {self.retention_days}, expected 0 to 36,500.")
+        if not 0 <= self.retention_days <= MOST_DAYS:
+            raise ValueError(f"retention_days is {self.retention_days}, expected 0 to {MOST_DAYS:,}.")
         if not 1 <= self.tail_size <= self.chunk_size:
             raise ValueError(f"tail_size is {self.tail_size}, expected 1 to chunk_size ({self.chunk_size}).")
         if self.timeout_s <= 0:

@@ -41,6 +41,17 @@ EVENTS = [
 ]
 
 
+def write(root: Path, tables: dict[str, list[dict]]) -> Path:
+    for folder, rows in tables.items():
+        (root / folder).mkdir(parents=True)
+        table = pa.Table.from_pylist(rows)
+        if "events" in folder:
+            table = table.set_column(3, "query", table["query"].cast(pa.string()))
+            table = table.set_column(6, "request_id", table["request_id"].cast(pa.string()))
+        pq.write_table(table, root / folder / "part-0.parquet")
+    return root
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("dataset")
@@ -53,14 +64,7 @@ def dataset(tmp_path_factory) -> Path:
         "span-2/items": [dict(item_id="item6", title="Second title", attributes=["genre=g9"])],
         "span-2/users": [dict(user_id="u1", attributes=["age=young"])],
     }
-    for folder, rows in tables.items():
-        (root / folder).mkdir(parents=True)
-        table = pa.Table.from_pylist(rows)
-        if "events" in folder:
-            table = table.set_column(3, "query", table["query"].cast(pa.string()))
-            table = table.set_column(6, "request_id", table["request_id"].cast(pa.string()))
-        pq.write_table(table, root / folder / "part-0.parquet")
-    return root
+    return write(root, tables)
 
 
 @pytest.fixture(scope="module")
@@ -100,21 +104,9 @@ def test_a_user_over_two_spans(dataset):
 
 
 def test_pairs_past_the_retention_window_are_not_sent(tmp_path, model_dir):
-    day = 24 * 60
-    rows = [
-        event("u1", 0, "item1"),
-        event("u1", day, "item2"),
-        event("u1", 2 * day, "item3"),
-        event("u1", 3 * day, "item4"),
-    ]
-    rows += [event("u2", 0, "item1"), event("u2", 9 * day, "item2")]
-    (tmp_path / "span-1/events").mkdir(parents=True)
-    table = pa.Table.from_pylist(rows)
-    for number in (3, 6):
-        table = table.set_column(number, table.column_names[number], table.column(number).cast(pa.string()))
-    pq.write_table(table, tmp_path / "span-1/events/part-0.parquet")
-    (tmp_path / "span-1/items").mkdir()
-    pq.write_table(pa.table({"item_id": fake.ITEMS}), tmp_path / "span-1/items/part-0.parquet")
+    events = [event("u1", 24 * 60 * day, f"item{day + 1}") for day in range(4)]
+    events += [event("u2", 0, "item1"), event("u2", 24 * 60 * 9, "item2")]
+    write(tmp_path, {"span-1/events": events, "span-1/items": [dict(item_id=item) for item in fake.ITEMS]})
 
     def history(user: str, days: int) -> list[str]:
         return [pair.item_id for pair in read_user(tmp_path, user, fake.ITEMS, days).history]
@@ -127,10 +119,8 @@ def test_pairs_past_the_retention_window_are_not_sent(tmp_path, model_dir):
         history("u2", 8)
     arguments = ("--dataset", tmp_path, "--model-dir", model_dir, "--user", "u1", "--json", "--retention-days", 2)
     found = json.loads(run(predict.command, *arguments).output)
-    assert found["request"]["history_pairs"] == 2 and [pair["item_id"] for pair in found["recent"]] == [
-        "item2",
-        "item3",
-    ]
+    assert found["request"]["history_pairs"] == 2
+    assert [pair["item_id"] for pair in found["recent"]] == ["item2", "item3"]
 
 
 def test_json_of_a_served_request(dataset, model_dir):

@@ -157,6 +157,20 @@ def test_a_folder_that_is_removed_while_it_is_looked_at(base, monkeypatch, gone)
     assert any(name.startswith(f"{gone}/") for name, *_ in whole) and set(left) < set(whole)
 
 
+def test_a_link_that_leads_elsewhere_is_another_fingerprint(base):
+    """As a mounted volume replaces what it holds."""
+    shutil.move(base / "1/variables", base.parent / "first")
+    shutil.copytree(base.parent / "first", base.parent / "second")
+    (base / "1/variables").symlink_to(base.parent / "first")
+    before = fingerprint(base / "1")
+    assert fingerprint(base / "1") == before
+    (base / "1/variables").unlink()
+    (base / "1/variables").symlink_to(base.parent / "second")
+    # The copy has its original's times.
+    os.utime(base.parent / "second", (1, 1))
+    assert fingerprint(base / "1") != before
+
+
 def test_a_taken_port_is_an_error(base):
     with serve(base) as server:
         source = ModelSource("ranker", str(base))
