@@ -180,7 +180,7 @@ REFUSED: tuple[Bad, ...] = (
         "are no tensorflow.serving.PredictR",
     ),
     # Calls
-    Bad("a deadline that is over", predict(), Code.DEADLINE_EXCEEDED, "(?i)deadline", timeout_s=1e-6),
+    Bad("a deadline that is over", predict(), Code.DEADLINE_EXCEEDED, "(?i)deadline", timeout_s=-1.0),
     Bad(
         "Classify",
         spec_only(classification_pb2.ClassificationRequest()),
